@@ -1,0 +1,44 @@
+"""Options and fixtures of every test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update", action="store_true", help="rewrite golden files with what the compiler now says")
+
+
+@pytest.fixture
+def update(request: pytest.FixtureRequest) -> bool:
+    """Whether golden files are to be rewritten."""
+    return bool(request.config.getoption("--update"))
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The folder of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def wat() -> Callable[[str], bytes]:
+    """Assemble text format; a test that needs it is skipped where wasmtime is not installed."""
+    wasmtime = pytest.importorskip("wasmtime", reason="wasmtime assembles the test's module")
+    return lambda text: bytes(wasmtime.wat2wasm(text))
+
+
+@pytest.fixture(scope="session")
+def pypy() -> str:
+    """The path of PyPy; a test that needs it is skipped where there is none."""
+    found = os.environ.get("POLYMERASE_PYPY") or shutil.which("pypy3")
+    if found is None:
+        pytest.skip("no pypy3 on this machine")
+    return found
