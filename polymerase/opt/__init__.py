@@ -1,0 +1,32 @@
+"""The optimiser: passes from IR to better IR. PASSES states their order, the only place that does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from polymerase.ir.nodes import Func
+from polymerase.options import Options
+from polymerase.wasm.module import Module
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One pass: its name (for `dump --after` and `Options.disabled`), the lowest level that runs it, and its function."""
+
+    name: str
+    level: int
+    run: Callable[[Func, Module], Func]
+
+
+PASSES: tuple[Pass, ...] = ()
+
+
+def run(f: Func, module: Module, options: Options, after: str | None = None) -> Func:
+    """`f` through the passes that `options` ask for, in order; stop after the pass named `after`, if any."""
+    for p in PASSES:
+        if p.level <= options.opt_level and p.name not in options.disabled:
+            f = p.run(f, module)
+        if p.name == after:
+            break
+    return f
