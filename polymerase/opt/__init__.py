@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from polymerase.errors import InternalError, Where
 from polymerase.ir.nodes import Func
 from polymerase.options import Options
 from polymerase.wasm.module import Module
@@ -23,10 +24,17 @@ PASSES: tuple[Pass, ...] = ()
 
 
 def run(f: Func, module: Module, options: Options, after: str | None = None) -> Func:
-    """`f` through the passes that `options` ask for, in order; stop after the pass named `after`, if any."""
+    """`f` through the passes that `options` ask for, in order; stop after the pass named `after`, if any.
+
+    Raises InternalError when a pass fails, naming it and the function.
+    """
     for p in PASSES:
         if p.level <= options.opt_level and p.name not in options.disabled:
-            f = p.run(f, module)
+            try:
+                f = p.run(f, module)
+            except Exception as e:
+                where = Where(module.file, f.i, module.names.funcs.get(f.i), f.at)
+                raise InternalError(p.name, f"{type(e).__name__}: {e}", where) from e
         if p.name == after:
             break
     return f

@@ -1,0 +1,5 @@
+"""`python -m polymerase`."""
+
+from polymerase.cli import main
+
+main()

@@ -1,0 +1,335 @@
+"""The command line: parse options, call the API, print.
+
+Exit codes: 0 done; 1 a PolymeraseError or a file that cannot be read or written; 2 wrong usage; 130 interrupted; 134 the
+guest trapped (what a shell reports of a native program that aborts); else the guest's own exit code.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+import click
+
+from polymerase import api
+from polymerase.errors import PolymeraseError, quote
+from polymerase.options import OPT_LEVELS, TARGETS, Options, Target, running_target
+from polymerase.version import __version__
+
+EXIT_ERROR = 1
+EXIT_INTERRUPTED = 128 + 2
+EXIT_BROKEN_PIPE = 128 + 13
+PROGRESS_FROM = 200_000  # bytes of wasm; below this a compile is over before anyone looks
+
+opt_level_option = click.option(
+    "-O",
+    "opt_level",
+    type=click.IntRange(min(OPT_LEVELS), max(OPT_LEVELS)),
+    default=max(OPT_LEVELS),
+    show_default=True,
+    metavar="LEVEL",
+    help="Optimise: -O0 not at all, -O1 cheaply, -O2 fully.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="polymerase")
+def cli() -> None:
+    """Compile WebAssembly to Python packages, and run it."""
+
+
+@cli.command("compile")
+@click.argument("prog", metavar="PROG.wasm")
+@click.option("-o", "--output", required=True, metavar="DIR", help="The folder to write: a Python package.")
+@click.option(
+    "--target",
+    type=click.Choice(TARGETS),
+    default=None,
+    help="The Python to write for; both puts two spellings into one package.  [default: the Python that runs]",
+)
+@click.option("--standalone", is_flag=True, help="Copy the runtime in: the package then needs nothing but a Python.")
+@click.option("--format", "format_", is_flag=True, help="Run black over the package (slow).")
+@click.option("--force", is_flag=True, help="Replace DIR even when polymerase did not make it.")
+@click.option("--no-progress", is_flag=True, help="No progress bar, not even on a terminal.")
+@opt_level_option
+def compile_(
+    prog: str,
+    output: str,
+    target: str | None,
+    standalone: bool,
+    format_: bool,
+    force: bool,
+    no_progress: bool,
+    opt_level: int,
+) -> None:
+    """Write PROG.wasm as a Python package."""
+    options = Options(
+        target=cast(Target, target) if target else running_target(),
+        opt_level=opt_level,
+        standalone=standalone,
+        format=format_,
+        force=force,
+    )
+    data = Path(prog).read_bytes()
+    with _progress(len(data), off=no_progress) as progress:
+        summary = api.compile_bytes(data, Path(prog).name, output, options, progress)
+    click.echo(
+        f"{_printable(output)}: {_count(summary.functions, 'function')}, {_count(summary.lines, 'line')}, "
+        f"{_count(summary.bytes, 'byte')} in {summary.seconds:.2f} s"
+    )
+
+
+@cli.command(context_settings={"allow_interspersed_args": False})
+@click.argument("prog", metavar="PROG.wasm")
+@click.argument("args", nargs=-1, type=click.UNPROCESSED)
+@click.option(
+    "--aot",
+    is_flag=True,
+    help="Compile first. There is no interpreter yet, so run compiles with or without this option.",
+)
+@click.option("--entry", metavar="NAME", help="Call this export with ARGS as its arguments and print its results.")
+@click.option(
+    "--dir",
+    "dirs",
+    multiple=True,
+    metavar="HOST[::GUEST]",
+    help="Let the program use this directory, and all beneath it, as GUEST. Repeatable.",
+)
+@click.option("--env", multiple=True, metavar="K=V", help="Set an environment variable of the program. Repeatable.")
+@opt_level_option
+def run(
+    prog: str,
+    args: tuple[str, ...],
+    aot: bool,
+    entry: str | None,
+    dirs: tuple[str, ...],
+    env: tuple[str, ...],
+    opt_level: int,
+) -> int:
+    """Run PROG.wasm, a WASI command, or one of its exports.
+
+    ARGS go to the program as they are, those that begin with a dash included; options of polymerase stand before PROG.
+    The program sees no directory and no environment variable but those given.
+    """
+    preopens = _preopens(dirs)
+    variables = dict(_variable(text) for text in env)
+    module = api.Module.from_file(prog, options=Options(opt_level=opt_level))
+    if entry is None:
+        return api.run_command(module, args, env=variables, dirs=preopens)
+    f = api.exported_func(module, entry)
+    values = [_value(text, t, entry) for text, t in _paired(args, f.type, entry)]
+    for value, t in zip(
+        api.run_entry(module, entry, values, env=variables, dirs=preopens), f.type.results, strict=True
+    ):
+        click.echo(_result(value, t))
+    return 0
+
+
+@cli.command()
+@click.argument("prog", metavar="PROG.wasm")
+def validate(prog: str) -> None:
+    """Check that PROG.wasm is a valid module."""
+    api.Module.from_file(prog)
+    click.echo(f"{_printable(prog)}: valid")
+
+
+@cli.command()
+@click.argument("prog", metavar="PROG.wasm")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def inspect(prog: str, as_json: bool) -> None:
+    """Print what PROG.wasm imports, exports and consists of."""
+    facts = api.inspect(api.Module.from_file(prog))
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+    else:
+        for line in _facts_as_text(prog, facts):
+            click.echo(line)
+
+
+@cli.command()
+@click.argument("prog", metavar="PROG.wasm")
+@click.option("--after", metavar="PASS", help="Stop after this pass: lower, or one of the optimiser's.")
+@click.option("--func", metavar="N|NAME", help="Only this function.")
+@opt_level_option
+def dump(prog: str, after: str | None, func: str | None, opt_level: int) -> None:
+    """Print the compiler's intermediate form of PROG.wasm."""
+    module = api.Module.from_file(prog, options=Options(opt_level=opt_level))
+    for text in api.dump(module, func, after):
+        click.echo(text)
+
+
+@contextmanager
+def _progress(size: int, *, off: bool) -> Iterator[api.Progress | None]:
+    """A progress bar on stderr, for a large module on a terminal; else None."""
+    if off or size < PROGRESS_FROM or not sys.stderr.isatty():
+        yield None
+        return
+    with click.progressbar(length=1000, label="compiling", file=sys.stderr) as bar:
+        shown = 0
+
+        def progress(done: int, total: int) -> None:
+            nonlocal shown
+            now = 1000 * done // max(total, 1)
+            if now > shown:
+                bar.update(now - shown)
+                shown = now
+
+        yield progress
+
+
+def _preopens(texts: Sequence[str]) -> dict[str, str]:
+    """{guest: host} of `--dir HOST[::GUEST]` options."""
+    dirs: dict[str, str] = {}
+    for text in texts:
+        host, separator, guest = text.partition("::")
+        guest = guest if separator else host
+        if not host or not guest:
+            raise click.BadParameter(f"{text!r} is not HOST[::GUEST]", param_hint="--dir")
+        if guest in dirs:
+            raise click.BadParameter(f"{guest!r} given twice", param_hint="--dir")
+        if not os.path.isdir(host):
+            raise OSError(errno.ENOTDIR if os.path.exists(host) else errno.ENOENT, "not a directory", host)
+        dirs[guest] = host
+    return dirs
+
+
+def _variable(text: str) -> tuple[str, str]:
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise click.BadParameter(f"{text!r} is not K=V", param_hint="--env")
+    return key, value
+
+
+def _paired(args: Sequence[str], t: api.FuncType, entry: str) -> list[tuple[str, str]]:
+    """Each argument with its parameter's type."""
+    if len(args) != len(t.params):
+        raise click.UsageError(
+            f"{_quoted(entry)} takes {_count(len(t.params), 'argument')}"
+            f"{' (' + ' '.join(t.params) + ')' if t.params else ''}, got {len(args)}"
+        )
+    return list(zip(args, t.params, strict=True))
+
+
+def _value(text: str, t: str, entry: str) -> int | float | None:
+    """The argument that `text` spells: integers in decimal, hex, octal or binary, signed or unsigned; floats in
+    decimal or hex; `null` for a reference."""
+    try:
+        if t in ("i32", "i64", "v128"):
+            value = _integer(text)
+            bits = {"i32": 32, "i64": 64, "v128": 128}[t]
+            if -(1 << bits - 1) <= value < 1 << bits:
+                return value
+        elif t in ("f32", "f64"):
+            return float.fromhex(text) if "0x" in text.lower() else float(text)
+        elif text == "null":
+            return None
+    except (ValueError, OverflowError):
+        pass
+    raise click.UsageError(f"argument of {_quoted(entry)}: {_quoted(text)} is not an {t}")
+
+
+def _integer(text: str) -> int:
+    try:
+        return int(text, 0)
+    except ValueError:
+        return int(text, 10)  # a leading zero is not octal here
+
+
+def _result(value: object, t: str) -> str:
+    """A result as text: signed decimal, the shortest decimal that means the same float, `null`."""
+    if value is None:
+        return "null"
+    if t == "f32" and isinstance(value, float):
+        return _shortest_f32(value)
+    return _printable(repr(value))
+
+
+def _shortest_f32(x: float) -> str:
+    if x != x or x in (float("inf"), float("-inf")):
+        return repr(x)
+    for digits in range(1, 10):
+        short = float(f"{x:.{digits}g}")
+        if api.f32_round(short) == x:
+            return repr(short)
+    return repr(x)
+
+
+def _facts_as_text(prog: str, facts: dict[str, Any]) -> Iterator[str]:
+    yield f"{_printable(prog)}: {_count(facts['bytes'], 'byte')}, {_count(facts['functions'], 'function')}"
+    for title in ("imports", "exports"):
+        if facts[title]:
+            yield f"\n{title}:"
+        for row in facts[title]:
+            name = (f"{_quoted(row['module'])} " if title == "imports" else "") + _quoted(row["name"])
+            yield f"  {row['kind']:<7} {name} {row['type']}"
+    yield "\nsections:"
+    for row in facts["sections"]:
+        yield f"  {_printable(row['name']):<24} {row['size']:>10,} bytes at {row['at']:#x}"
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def _printable(text: str) -> str:
+    """`text` with every character that a terminal might obey, or reorder text by, escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _quoted(name: str) -> str:
+    return quote(name, limit=len(name))
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line `argv` (default: this process's) and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks is no error
+    code = _run(argv)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _broken_pipe()
+    sys.exit(code)
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    try:
+        code = cli.main(args=argv, prog_name="polymerase", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.ClickException as e:
+        e.show()
+        return e.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
+    except api.Exit as e:
+        return e.code & 0xFF
+    except api.Trap as e:
+        click.echo(_printable_lines(api.format_trap(e)), err=True)
+        return api.EXIT_TRAP
+    except PolymeraseError as e:
+        click.echo(f"polymerase: {_printable_lines(str(e))}", err=True)
+    except BrokenPipeError:
+        return _broken_pipe()
+    except OSError as e:
+        name = f"{_printable(os.fsdecode(e.filename))}: " if e.filename is not None else ""
+        click.echo(f"polymerase: {name}{e.strerror or e}", err=True)
+    except MemoryError:
+        click.echo("polymerase: out of memory", err=True)
+    return EXIT_ERROR
+
+
+def _printable_lines(text: str) -> str:
+    return "\n".join(map(_printable, text.split("\n")))
+
+
+def _broken_pipe() -> int:
+    """Who read our output is gone: nothing more to say, and Python shall not try at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return EXIT_BROKEN_PIPE

@@ -1,0 +1,62 @@
+"""The stages in order: bytes -> Module -> checked Module -> IR -> better IR -> Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from polymerase import opt
+from polymerase.emit.module import CodeSource, ModuleInfo
+from polymerase.emit.module import compile_in_memory as emit_in_memory
+from polymerase.emit.package import Summary, write_package
+from polymerase.errors import InternalError, MalformedError, PolymeraseError, Where
+from polymerase.ir.nodes import Func
+from polymerase.lower import lower
+from polymerase.options import Options
+from polymerase.wasm.decode import decode
+from polymerase.wasm.module import Module
+from polymerase.wasm.validate import validate
+
+Progress = Callable[[int, int], None]  # (done, total), in a unit of the caller's choice
+
+
+def load(data: bytes, file: str = "<module>") -> Module:
+    """Decode and validate. Raises MalformedError, InvalidError."""
+    _recognise(data, file)
+    module = decode(data, file)
+    validate(module)
+    return module
+
+
+def ir_of(module: Module, n: int, options: Options, after: str | None = None) -> Func:
+    """The IR of defined function number `n`, as the last pass left it, or the one named `after` ("lower": the first)."""
+    try:
+        f = lower(module, n)
+    except (PolymeraseError, MemoryError):
+        raise
+    except Exception as e:
+        i = module.imported_funcs + n
+        where = Where(module.file, i, module.names.funcs.get(i), module.codes[n].at)
+        raise InternalError("lower", f"{type(e).__name__}: {e}", where) from e
+    return f if after == "lower" else opt.run(f, module, options, after)
+
+
+def compile_in_memory(module: Module, options: Options) -> tuple[ModuleInfo, CodeSource]:
+    """Code objects for this Python. Raises UnsupportedError."""
+    return emit_in_memory(module, partial(ir_of, module, options=options), options)
+
+
+def compile_package(module: Module, out: Path, options: Options, progress: Progress | None = None) -> Summary:
+    """A Python package in the folder `out`. Raises UnsupportedError, OSError."""
+    return write_package(module, partial(ir_of, module, options=options), out, options, progress)
+
+
+def _recognise(data: bytes, file: str) -> None:
+    """Refuse what is no binary module but looks like something else, by its name."""
+    if data[:4] == b"\0asm":
+        if data[4:8] == b"\x0d\0\1\0":
+            raise MalformedError("unknown binary version: a component, not a core module", Where(file, at=4))
+    elif data[:256].lstrip().startswith((b"(module", b"(component", b"(;", b";;")):
+        what = "magic header not detected: looks like text format; assemble it with wat2wasm"
+        raise MalformedError(what, Where(file, at=0))
