@@ -1,7 +1,7 @@
 """The command line: parse options, call the API, print.
 
-Exit codes: 0 done; 1 a PolymeraseError or a file that cannot be read or written; 2 wrong usage; 130 interrupted; 134 the
-guest trapped (what a shell reports of a native program that aborts); else the guest's own exit code.
+Exit codes: 0 done; 1 a PolymeraseError or a file that cannot be read or written; 2 wrong usage; 130 interrupted;
+134 the guest trapped (what a shell reports of a native program that aborts); else the guest's own exit code.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def load(data: bytes, file: str = "<module>") -> Module:
 
 
 def ir_of(module: Module, n: int, options: Options, after: str | None = None) -> Func:
-    """The IR of defined function number `n`, as the last pass left it, or the one named `after` ("lower": the first)."""
+    """The IR of defined function number `n`, as the last pass left it, or the one named `after` ("lower": none)."""
     try:
         f = lower(module, n)
     except (PolymeraseError, MemoryError):

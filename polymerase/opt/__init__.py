@@ -13,7 +13,7 @@ from polymerase.wasm.module import Module
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One pass: its name (for `dump --after` and `Options.disabled`), the lowest level that runs it, and its function."""
+    """One pass: its name (in `dump --after` and `Options.disabled`), the lowest level that runs it, its function."""
 
     name: str
     level: int
