@@ -1,0 +1,1 @@
+"""Conformance: the official test suites, run on our engines (`python -m spec`)."""
