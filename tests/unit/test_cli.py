@@ -1,0 +1,279 @@
+"""The command line: what is printed where, and the exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from polymerase import cli
+from polymerase.version import __version__
+
+MATH = r"""
+(module
+  (func $div (export "div") (param i32 i32) (result i32) (i32.div_s (local.get 0) (local.get 1)))
+  (func (export "swap") (param i32 i64) (result i64 i32) (local.get 1) (local.get 0))
+  (func (export "half") (param f32) (result f32) (f32.mul (local.get 0) (f32.const 0.5)))
+  (func (export "double") (param f64) (result f64) (f64.add (local.get 0) (local.get 0)))
+  (func (export "same") (param externref) (result externref) (local.get 0))
+  (func (export "spin") (loop (br 0)))
+  (memory (export "mem\1b[31m") 1 2)
+  (global (export "g") (mut i64) (i64.const 3)))
+"""
+COMMAND = r"""
+(module
+  (import "wasi_snapshot_preview1" "args_sizes_get" (func $sizes (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "args_get" (func $args (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1)
+  ;; prints all arguments after the first, each with its NUL, and exits with their number
+  (func (export "_start")
+    (local $first i32)
+    (drop (call $sizes (i32.const 0) (i32.const 4)))
+    (drop (call $args (i32.const 64) (i32.const 1024)))
+    (if (i32.gt_u (i32.load (i32.const 0)) (i32.const 1))
+      (then
+        (i32.store (i32.const 16) (i32.load (i32.const 68)))
+        (i32.store (i32.const 20)
+          (i32.sub (i32.add (i32.const 1024) (i32.load (i32.const 4))) (i32.load (i32.const 68))))
+        (drop (call $write (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 24)))))
+    (call $exit (i32.sub (i32.load (i32.const 0)) (i32.const 1)))))
+"""
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Call = Callable[..., Done]
+
+
+@pytest.fixture
+def call(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Run a command line in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*argv: str | Path) -> Done:
+        with pytest.raises(SystemExit) as exit:
+            cli.main(list(map(str, argv)))
+        code = exit.value.code
+        assert isinstance(code, int)
+        return Done(code, *capfd.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def math(wat: Callable[[str], bytes], tmp_path: Path) -> str:
+    (tmp_path / "math.wasm").write_bytes(wat(MATH))
+    return "math.wasm"
+
+
+@pytest.fixture
+def command(wat: Callable[[str], bytes], tmp_path: Path) -> str:
+    (tmp_path / "command.wasm").write_bytes(wat(COMMAND))
+    return "command.wasm"
+
+
+def test_version(call: Call) -> None:
+    assert Done(0, f"polymerase, version {__version__}\n", "") == call("--version")
+
+
+@pytest.mark.parametrize(
+    "entry, args, out",
+    [
+        ("div", ("-7", "2"), "-3\n"),
+        ("div", ("0xfffffff9", "0x2"), "-3\n"),
+        ("div", ("010", "1"), "10\n"),
+        ("swap", ("1", "-9223372036854775808"), "-9223372036854775808\n1\n"),
+        ("half", ("0.2",), "0.1\n"),
+        ("half", ("-inf",), "-inf\n"),
+        ("double", ("0x1.8p1",), "6.0\n"),
+        ("double", ("nan",), "nan\n"),
+        ("same", ("null",), "null\n"),
+    ],
+)
+def test_entry_parses_arguments_by_type_and_prints_results(
+    call: Call, math: str, entry: str, args: tuple[str, ...], out: str
+) -> None:
+    assert Done(0, out, "") == call("run", "--aot", "--entry", entry, math, *args)
+
+
+@pytest.mark.parametrize(
+    "entry, args, fault",
+    [
+        ("div", ("1",), '"div" takes 2 arguments (i32 i32), got 1'),
+        ("div", ("1", "x"), '"x" is not an i32'),
+        ("div", ("4294967296", "1"), '"4294967296" is not an i32'),
+        ("half", ("1..2",), '"1..2" is not an f32'),
+        ("same", ("7",), '"7" is not an externref'),
+    ],
+)
+def test_wrong_arguments_are_usage_errors(call: Call, math: str, entry: str, args: tuple[str, ...], fault: str) -> None:
+    done = call("run", "--entry", entry, math, *args)
+    assert (2, "") == (done.code, done.out)
+    assert fault in done.err
+
+
+@pytest.mark.parametrize("entry, fault", [("nope", 'no export "nope"'), ("g", 'export "g" is a global')])
+def test_an_entry_must_be_an_exported_function(call: Call, math: str, entry: str, fault: str) -> None:
+    done = call("run", "--entry", entry, math)
+    assert (1, "") == (done.code, done.out)
+    assert fault in done.err and '"div"' in done.err
+
+
+def test_a_trap_prints_the_wasm_functions_and_exits_134(call: Call, math: str) -> None:
+    done = call("run", "--entry", "div", math, "1", "0")
+    assert (134, "") == (done.code, done.out)
+    assert "integer divide by zero" in done.err
+    assert "div" in done.err.splitlines()[-1]
+    assert "Traceback" not in done.err
+
+
+def test_a_command_gets_its_arguments_as_they_are_and_gives_its_exit_code(call: Call, command: str) -> None:
+    done = call("run", "--aot", command, "--entry", "-x", "--", "--help", "é")
+    assert Done(5, "--entry\0-x\0--\0--help\0é\0", "") == done
+
+
+def test_a_command_without_start_is_refused(call: Call, math: str) -> None:
+    done = call("run", math)
+    assert (1, "") == (done.code, done.out)
+    assert '"_start"' in done.err and "--entry" in done.err
+
+
+def test_a_missing_import_is_named(call: Call, wat: Callable[[str], bytes], tmp_path: Path) -> None:
+    (tmp_path / "m.wasm").write_bytes(wat('(module (import "env" "log" (func (param i32))) (func (export "f")))'))
+    done = call("run", "--entry", "f", "m.wasm")
+    assert (1, "") == (done.code, done.out)
+    assert "env" in done.err and "log" in done.err
+
+
+@pytest.mark.parametrize("option", ["--dir=", "--env=novalue", "--env==v", "--dir=x::"])
+def test_malformed_options_are_usage_errors(call: Call, command: str, option: str) -> None:
+    assert 2 == call("run", option, command).code
+
+
+def test_a_preopen_must_exist(call: Call, command: str) -> None:
+    done = call("run", "--dir=missing::/data", command)
+    assert Done(1, "", "polymerase: missing: not a directory\n") == done
+
+
+def test_compile_writes_a_package_and_says_what(call: Call, math: str, tmp_path: Path) -> None:
+    done = call("compile", math, "-o", "math_py")
+    assert (0, "") == (done.code, done.err)
+    assert done.out.startswith("math_py: 6 functions, ")
+    assert done.out.endswith(" s\n")
+    code = "import math_py; print(math_py.div(-7, 2))"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    assert "-3\n" == subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True).stdout
+
+
+def test_compile_leaves_a_foreign_folder_alone_without_force(call: Call, math: str, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    done = call("compile", math, "-o", "mine")
+    assert (1, "") == (done.code, done.out)
+    assert "mine" in done.err and "--force" in done.err
+    assert ["thesis.txt"] == os.listdir("mine")
+    assert 0 == call("compile", math, "-o", "mine", "--force").code
+    assert 0 == call("compile", math, "-o", "mine").code  # ours now
+
+
+@pytest.mark.parametrize("command", ["validate", "inspect", "run", "dump"])
+@pytest.mark.parametrize(
+    "name, content, fault",
+    [
+        ("missing.wasm", None, "polymerase: missing.wasm: No such file or directory\n"),
+        (".", None, "polymerase: .: Is a directory\n"),
+        ("empty.wasm", b"", "unexpected end"),
+        ("png.wasm", b"\x89PNG\r\n\x1a\n", "magic header not detected"),
+        ("text.wat", b"  (module)", "looks like text format; assemble it with wat2wasm"),
+        ("component.wasm", b"\0asm\x0d\0\1\0", "a component, not a core module"),
+        ("short.wasm", b"\0asm\1\0\0\0\1", "short.wasm:0x"),
+    ],
+)
+def test_what_is_no_module_is_one_line_on_stderr(
+    call: Call, tmp_path: Path, command: str, name: str, content: bytes | None, fault: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    done = call(command, name)
+    assert (1, "") == (done.code, done.out)
+    assert fault in done.err and 1 == done.err.count("\n")
+
+
+def test_validate(call: Call, math: str) -> None:
+    assert Done(0, "math.wasm: valid\n", "") == call("validate", math)
+
+
+def test_inspect_shows_imports_exports_and_sections(call: Call, command: str) -> None:
+    done = call("inspect", command)
+    assert (0, "") == (done.code, done.err)
+    lines = done.out.splitlines()
+    assert '  func    "wasi_snapshot_preview1" "proc_exit" [i32] -> []' in lines
+    assert any(line.startswith('  memory  "memory"') for line in lines)
+    assert any(line.startswith("  code ") for line in lines)
+
+
+def test_inspect_json(call: Call, command: str) -> None:
+    facts = json.loads(call("inspect", "--json", command).out)
+    assert {"module": "wasi_snapshot_preview1", "name": "proc_exit", "kind": "func", "type": "[i32] -> []"} in facts[
+        "imports"
+    ]
+    assert Path(command).stat().st_size == facts["bytes"]
+    assert {"type", "import", "memory", "export", "code"} <= {section["name"] for section in facts["sections"]}
+
+
+def test_names_reach_the_terminal_escaped(call: Call, math: str) -> None:
+    done = call("inspect", math)
+    assert "\x1b" not in done.out
+    assert r'"mem\x1b[31m"' in done.out
+
+
+def test_dump_shows_ir(call: Call, math: str) -> None:
+    done = call("dump", "--func", "div", "--after=lower", math)
+    assert (0, "") == (done.code, done.err)
+    assert "i32_div_s" in done.out and "f32_mul" not in done.out
+    assert done == call("dump", "--func", "0", "--after=lower", math)
+    assert "f32_mul" in call("dump", math).out
+
+
+@pytest.mark.parametrize("options", [("--func", "nope"), ("--func", "99"), ("--after", "nope")])
+def test_dump_of_what_is_not_there_is_an_error(call: Call, math: str, options: tuple[str, ...]) -> None:
+    done = call("dump", *options, math)
+    assert done.code in (1, 2)
+    assert options[1] in done.err and "Traceback" not in done.err
+
+
+def start(*argv: str, cwd: Path) -> subprocess.Popen[bytes]:
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, "-m", "polymerase", *argv], cwd=cwd, env=env, stdout=pipe, stderr=pipe)
+
+
+def test_a_broken_pipe_is_silent(math: str, tmp_path: Path) -> None:
+    process = start("inspect", math, cwd=tmp_path)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert (b"", 141) == (process.stderr.read(), process.wait())
+    process.stderr.close()
+
+
+def test_interrupting_a_guest_exits_130(math: str, tmp_path: Path) -> None:
+    process = start("run", "--entry", "spin", math, cwd=tmp_path)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (b"", 130) == (out, process.returncode)
+    assert b"Traceback" not in err
