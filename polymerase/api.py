@@ -16,12 +16,46 @@ from typing import Any
 
 from polymerase import driver
 from polymerase.driver import Summary
-from polymerase.errors import LinkError
+from polymerase.errors import LinkError, quote
 from polymerase.options import Options, running_target
-from polymerase_runtime import CodeSource, ExportType, Func, FuncType, ImportType, Instance, ModuleInfo, instantiate
+from polymerase_runtime import (
+    CodeSource,
+    Exit,
+    ExportType,
+    FuncType,
+    ImportType,
+    Instance,
+    ModuleInfo,
+    Trap,
+    f32_round,
+    format_trap,
+    instantiate,
+)
 from polymerase_runtime.wasi import Wasi
 
+__all__ = [
+    "Exit",
+    "ExportType",
+    "FuncType",
+    "ImportType",
+    "Instance",
+    "Module",
+    "Progress",
+    "Summary",
+    "Trap",
+    "Wasi",
+    "compile_package",
+    "dump",
+    "exported_func",
+    "f32_round",
+    "format_trap",
+    "inspect",
+    "run_command",
+    "run_entry",
+]
+
 Progress = Callable[[int, int], None]
+SHOWN_NAMES = 20  # exports listed in an error
 
 
 class Module:
@@ -34,7 +68,7 @@ class Module:
         """
         self.name = name
         self.options = options or Options()
-        self._module = driver.load(bytes(data), name)
+        self.decoded = driver.load(bytes(data), name)
         self._compiled: tuple[ModuleInfo, CodeSource, bytes] | None = None
 
     @classmethod
@@ -50,12 +84,12 @@ class Module:
     def imports(self) -> tuple[ImportType, ...]:
         """What the module wants, in its order: objects with `module`, `name`, `kind` ("func", "table", "memory",
         "global") and `type`."""
-        return driver.imports(self._module)
+        return driver.imports(self.decoded)
 
     @property
     def exports(self) -> tuple[ExportType, ...]:
         """What the module offers, in its order: objects with `name`, `kind` and `type`."""
-        return driver.exports(self._module)
+        return driver.exports(self.decoded)
 
     def instantiate(
         self, imports: Mapping[str, Mapping[str, object]] | None = None, *, wasi: Wasi | None = None
@@ -69,7 +103,7 @@ class Module:
         """
         if self._compiled is None:
             options = self.options if self.options.target != "both" else replace(self.options, target=running_target())
-            self._compiled = driver.compile_in_memory(self._module, options)
+            self._compiled = driver.compile_in_memory(self.decoded, options)
         info, code, blob = self._compiled
         return instantiate(info, code, imports, wasi=wasi, blob=blob)
 
@@ -89,4 +123,83 @@ def compile_package(
     """
     if not isinstance(module, Module):
         module = Module.from_file(module)
-    return driver.compile_package(module._module, Path(out), replace(module.options, **options), progress)
+    return driver.compile_package(module.decoded, Path(out), replace(module.options, **options), progress)
+
+
+def run_command(module: Module, args: Sequence[str], env: Mapping[str, str], dirs: Mapping[str, str]) -> int:
+    """Run a WASI command: instantiate, call `_start`; return the exit code. `dirs` maps guest paths to host folders.
+
+    Raises LinkError when it is no command, Trap.
+    """
+    exported_func(module, "_start")
+    wasi = Wasi(args=(module.name, *args), env=env, dirs=dirs)
+    try:
+        module.instantiate(wasi=wasi).exports["_start"]()
+    except Exit as e:
+        return e.code
+    return 0
+
+
+def run_entry(
+    module: Module, entry: str, args: Sequence[object], env: Mapping[str, str], dirs: Mapping[str, str]
+) -> tuple[object, ...]:
+    """Instantiate, call `_initialize` if there is one, then export `entry`; return its results as a tuple."""
+    exports = module.instantiate(wasi=Wasi(args=(module.name,), env=env, dirs=dirs)).exports
+    if entry != "_initialize" and any(e.name == "_initialize" and e.kind == "func" for e in module.exports):
+        exports["_initialize"]()
+    f = exports[entry]
+    result = f(*args)
+    if len(f.type.results) > 1:
+        return tuple(result)
+    return (result,) if f.type.results else ()
+
+
+def exported_func(module: Module, name: str) -> FuncType:
+    """The type of the function that `module` exports as `name`. Raises LinkError saying what it does export."""
+    for export in module.exports:
+        if export.name == name:
+            if isinstance(export.type, FuncType):
+                return export.type
+            fault = f"export {quote(name)} is a {export.kind}, not a function"
+            break
+    else:
+        fault = f"no export {quote(name)}"
+        if name == "_start":
+            fault += ": not a WASI command, but --entry can call an export"
+    names = [quote(e.name) for e in module.exports if e.kind == "func"]
+    shown = ", ".join(names[:SHOWN_NAMES]) + (", …" if len(names) > SHOWN_NAMES else "")
+    raise LinkError(f"{module.name}: {fault}; exported functions: {shown or 'none'}")
+
+
+def inspect(module: Module) -> dict[str, Any]:
+    """What `module` consists of, as data that JSON can hold; sizes in bytes."""
+    decoded = module.decoded
+    return {
+        "name": module.name,
+        "bytes": len(decoded.data),
+        "sha256": hashlib.sha256(decoded.data).hexdigest(),
+        "functions": len(decoded.codes),
+        "imports": [_described(i.kind, i.type, module=i.module, name=i.name) for i in module.imports],
+        "exports": [_described(e.kind, e.type, name=e.name) for e in module.exports],
+        "sections": [{"id": s.id, "name": s.name, "at": s.start, "size": s.end - s.start} for s in decoded.sections],
+    }
+
+
+def _described(kind: str, t: object, **names: str) -> dict[str, str]:
+    return {**names, "kind": kind, "type": str(t).removeprefix(f"{kind} ")}
+
+
+def dump(module: Module, func: str | None, after: str | None) -> Iterator[str]:
+    """The IR of one function, by index or name, or of all, as text, after the pass named `after`."""
+    decoded = module.decoded
+    first, count = decoded.imported_funcs, len(decoded.codes)
+    if after is not None and after not in driver.stages():
+        raise LookupError(f"no pass {quote(after)}; there are {', '.join(driver.stages())}")
+    chosen: Sequence[int] = range(count)
+    if func is not None:
+        chosen = [n for n in chosen if func in (str(first + n), decoded.names.funcs.get(first + n))]
+        chosen = chosen or [e.index - first for e in decoded.exports if e.kind == "func" and e.name == func]
+        if not chosen or chosen[0] < 0:
+            raise LookupError(f"no function {quote(func)} with a body; indices are {first} to {first + count - 1}")
+    for n in chosen:
+        yield driver.show(decoded, n, module.options, after)

@@ -10,9 +10,9 @@ import errno
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import click
@@ -23,8 +23,9 @@ from polymerase.options import OPT_LEVELS, TARGETS, Options, Target, running_tar
 from polymerase.version import __version__
 
 EXIT_ERROR = 1
-EXIT_INTERRUPTED = 128 + 2
-EXIT_BROKEN_PIPE = 128 + 13
+EXIT_INTERRUPTED = 128 + 2  # SIGINT
+EXIT_TRAP = 128 + 6  # SIGABRT
+EXIT_BROKEN_PIPE = 128 + 13  # SIGPIPE
 PROGRESS_FROM = 200_000  # bytes of wasm; below this a compile is over before anyone looks
 
 opt_level_option = click.option(
@@ -76,12 +77,13 @@ def compile_(
         format=format_,
         force=force,
     )
-    data = Path(prog).read_bytes()
-    with _progress(len(data), off=no_progress) as progress:
-        summary = api.compile_bytes(data, Path(prog).name, output, options, progress)
+    start = time.perf_counter()
+    module = api.Module.from_file(prog, options=options)
+    with _progress(os.path.getsize(prog), off=no_progress) as progress:
+        summary = api.compile_package(module, output, progress=progress)
     click.echo(
         f"{_printable(output)}: {_count(summary.functions, 'function')}, {_count(summary.lines, 'line')}, "
-        f"{_count(summary.bytes, 'byte')} in {summary.seconds:.2f} s"
+        f"{_count(summary.bytes, 'byte')} in {time.perf_counter() - start:.2f} s"
     )
 
 
@@ -120,14 +122,19 @@ def run(
     preopens = _preopens(dirs)
     variables = dict(_variable(text) for text in env)
     module = api.Module.from_file(prog, options=Options(opt_level=opt_level))
-    if entry is None:
-        return api.run_command(module, args, env=variables, dirs=preopens)
-    f = api.exported_func(module, entry)
-    values = [_value(text, t, entry) for text, t in _paired(args, f.type, entry)]
-    for value, t in zip(
-        api.run_entry(module, entry, values, env=variables, dirs=preopens), f.type.results, strict=True
-    ):
-        click.echo(_result(value, t))
+    try:
+        if entry is None:
+            return api.run_command(module, args, env=variables, dirs=preopens) & 0xFF
+        t = api.exported_func(module, entry)
+        values = _values(args, t.params, entry)
+        results = api.run_entry(module, entry, values, env=variables, dirs=preopens)
+    except api.Exit as e:
+        return e.code & 0xFF
+    except api.Trap as e:
+        click.echo(f"{_printable(module.name)}: {api.format_trap(e)}", err=True)
+        return EXIT_TRAP
+    for value, result_type in zip(results, t.results, strict=True):
+        click.echo(_result(value, result_type))
     return 0
 
 
@@ -160,8 +167,11 @@ def inspect(prog: str, as_json: bool) -> None:
 def dump(prog: str, after: str | None, func: str | None, opt_level: int) -> None:
     """Print the compiler's intermediate form of PROG.wasm."""
     module = api.Module.from_file(prog, options=Options(opt_level=opt_level))
-    for text in api.dump(module, func, after):
-        click.echo(text)
+    try:
+        for text in api.dump(module, func, after):
+            click.echo(text)
+    except LookupError as e:
+        raise click.UsageError(str(e)) from e
 
 
 @contextmanager
@@ -206,14 +216,12 @@ def _variable(text: str) -> tuple[str, str]:
     return key, value
 
 
-def _paired(args: Sequence[str], t: api.FuncType, entry: str) -> list[tuple[str, str]]:
-    """Each argument with its parameter's type."""
-    if len(args) != len(t.params):
-        raise click.UsageError(
-            f"{_quoted(entry)} takes {_count(len(t.params), 'argument')}"
-            f"{' (' + ' '.join(t.params) + ')' if t.params else ''}, got {len(args)}"
-        )
-    return list(zip(args, t.params, strict=True))
+def _values(args: Sequence[str], params: Sequence[str], entry: str) -> list[int | float | None]:
+    """The arguments that `args` spell, each of its parameter's type."""
+    if len(args) != len(params):
+        types = f" ({' '.join(params)})" if params else ""
+        raise click.UsageError(f"{_quoted(entry)} takes {_count(len(params), 'argument')}{types}, got {len(args)}")
+    return [_value(text, t, entry) for text, t in zip(args, params, strict=True)]
 
 
 def _value(text: str, t: str, entry: str) -> int | float | None:
@@ -308,13 +316,8 @@ def _run(argv: Sequence[str] | None) -> int:
         return e.exit_code
     except (click.Abort, KeyboardInterrupt):
         return EXIT_INTERRUPTED
-    except api.Exit as e:
-        return e.code & 0xFF
-    except api.Trap as e:
-        click.echo(_printable_lines(api.format_trap(e)), err=True)
-        return api.EXIT_TRAP
     except PolymeraseError as e:
-        click.echo(f"polymerase: {_printable_lines(str(e))}", err=True)
+        click.echo(f"polymerase: {_printable(str(e))}", err=True)
     except BrokenPipeError:
         return _broken_pipe()
     except OSError as e:
@@ -323,10 +326,6 @@ def _run(argv: Sequence[str] | None) -> int:
     except MemoryError:
         click.echo("polymerase: out of memory", err=True)
     return EXIT_ERROR
-
-
-def _printable_lines(text: str) -> str:
-    return "\n".join(map(_printable, text.split("\n")))
 
 
 def _broken_pipe() -> int:

@@ -12,6 +12,7 @@ from polymerase.emit.module import compile_in_memory as emit_in_memory
 from polymerase.emit.package import Summary, write_package
 from polymerase.errors import InternalError, MalformedError, PolymeraseError, Where
 from polymerase.ir.nodes import Func
+from polymerase.ir.show import show as show_func
 from polymerase.lower import lower
 from polymerase.options import Options
 from polymerase.wasm.decode import decode
@@ -40,6 +41,16 @@ def ir_of(module: Module, n: int, options: Options, after: str | None = None) ->
         where = Where(module.file, i, module.names.funcs.get(i), module.codes[n].at)
         raise InternalError("lower", f"{type(e).__name__}: {e}", where) from e
     return f if after == "lower" else opt.run(f, module, options, after)
+
+
+def stages() -> tuple[str, ...]:
+    """The names that `after` takes: "lower" and the passes in their order."""
+    return ("lower", *(p.name for p in opt.PASSES))
+
+
+def show(module: Module, n: int, options: Options, after: str | None = None) -> str:
+    """The IR of defined function number `n` as text."""
+    return show_func(ir_of(module, n, options, after))
 
 
 def compile_in_memory(module: Module, options: Options) -> tuple[ModuleInfo, CodeSource]:
