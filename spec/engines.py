@@ -62,7 +62,7 @@ def reject(error: Exception) -> Rejected:
     """A compiler's exception in the terms of the assertions; what is no refusal is an internal error."""
     for kind in ("Malformed", "Invalid", "Unsupported"):
         if any(c.__name__ == f"{kind}Error" for c in type(error).__mro__):
-            return Rejected(kind.lower(), getattr(error, "fault", str(error)))
+            return Rejected(kind.lower(), str(getattr(error, "message", error)))
     return Rejected("internal", f"{type(error).__name__}: {error}")
 
 

@@ -190,7 +190,7 @@ class Execution:
         if heap == "func":
             return callable(result)
         if number is not None:
-            return result is self.externs.get(number)
+            return result is not None and result is self.externs.get(number)
         return result is not None
 
 

@@ -134,7 +134,13 @@ def read(text: bytes) -> list[Command]:
     nodes = read_nodes(text)
     if nodes and nodes[0].items and nodes[0].items[0] in ("func", "memory", "table", "global", "type", "import"):
         return [Module(1, None, "text", b"(module " + text + b"\n)")]
-    return [read_command(node, text, lines) for node in nodes]
+    commands = []
+    for node in nodes:
+        try:
+            commands.append(read_command(node, text, lines))
+        except (IndexError, ValueError) as error:
+            raise ScriptError(f"line {bisect_right(lines, node.at)}: {error}") from error
+    return commands
 
 
 def read_nodes(text: bytes) -> list[Node]:
@@ -274,20 +280,17 @@ def read_value(item: Sexp, line: int) -> Value:
     if word == "either":
         return ("either", [read_value(each, line) for each in rest])
     words = [each for each in rest if isinstance(each, str)]
-    try:
-        match word.split("."):
-            case [("i32" | "i64" | "f32" | "f64") as kind, "const"]:
-                return (kind, number(kind, words[0]))
-            case ["v128", "const"]:
-                return ("v128", words[0], [number(lane_type(words[0]), lane) for lane in words[1:]])
-            case ["ref", "null"]:
-                return ("ref", words[0] if words else None, "null")
-            case ["ref", heap]:
-                return ("ref", heap, int(words[0], 0) if words else None)
-            case _:
-                raise ScriptError(f"line {line}: unknown value {word}")
-    except (ValueError, IndexError) as error:
-        raise ScriptError(f"line {line}: {error}") from error
+    match word.split("."):
+        case [("i32" | "i64" | "f32" | "f64") as kind, "const"]:
+            return (kind, number(kind, words[0]))
+        case ["v128", "const"]:
+            return ("v128", words[0], [number(lane_type(words[0]), lane) for lane in words[1:]])
+        case ["ref", "null"]:
+            return ("ref", words[0] if words else None, "null")
+        case ["ref", heap]:
+            return ("ref", heap, int(words[0], 0) if words else None)
+        case _:
+            raise ScriptError(f"line {line}: unknown value {word}")
 
 
 def lane_type(shape: str) -> str:

@@ -1,0 +1,49 @@
+"""The official test suite, one test a script, compiled and run in this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from spec.engines import ENGINES, Settings
+from spec.plan import Session
+from spec.runner import SUPPORT, SuiteError, find_scripts, read_support, run_script, suite_folder
+
+try:
+    SUITE = suite_folder(os.environ)
+    SCRIPTS = find_scripts(SUITE)
+except SuiteError as error:
+    pytest.skip(str(error), allow_module_level=True)
+
+LISTED = read_support(SUPPORT.read_text("utf-8"))
+
+
+@pytest.fixture(scope="module", params=[0, 2], ids=["O0", "O2"])
+def make_session(request: pytest.FixtureRequest) -> Iterator[Callable[[], Session]]:
+    """Sessions of our compiler."""
+    with ENGINES["aot"](Settings("aot", request.param, None, 120.0)) as make:
+        yield make
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_script(script: str, make_session: Callable[[], Session]) -> None:
+    report = run_script(SUITE, script, LISTED.get(script), make_session)
+    if report.status == "skipped":
+        pytest.skip(report.reason)
+    lines = [f"{script}:{v.line}: {v.command}: {v.detail}" for v in report.failures]
+    assert "passed" == report.status, "\n".join([report.reason, *lines[:20]])
+
+
+def test_every_listed_script_exists() -> None:
+    assert sorted(set(LISTED) - set(SCRIPTS)) == []
+
+
+def test_no_script_is_listed_that_needs_nothing_later() -> None:
+    """By the word of wasmtime with SIMD and the proposals after 2.0 switched off."""
+    pytest.importorskip("wasmtime", reason="wasmtime is the oracle")
+    with ENGINES["wasmtime-2.0"](Settings("wasmtime-2.0", 2, None, 120.0)) as make_oracle:
+        reports = [run_script(SUITE, script, LISTED[script], make_oracle) for script in sorted(LISTED)]
+    assert [report.script for report in reports if not report.failures and report.reason.startswith("listed")] == []
