@@ -1,0 +1,117 @@
+"""The table of ratios, and the same as JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tools.bench.measure import SECONDS, Timing, Worker
+
+Timings = Mapping[str, Mapping[str, Timing]]  # by kernel, then engine
+
+
+def ratio(timings: Mapping[str, Timing], engine: str, to: str) -> float | None:
+    if engine not in timings or to not in timings:
+        return None
+    a, b = timings[engine].unit, timings[to].unit
+    return a / b if a is not None and b else None
+
+
+def geometric_mean(ratios: Iterable[float | None]) -> tuple[float, int] | None:
+    """The mean of those that exist, and how many they are."""
+    logs = [math.log(r) for r in ratios if r is not None]
+    return (math.exp(sum(logs) / len(logs)), len(logs)) if logs else None
+
+
+def number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return (
+        f"{value:.0f}"
+        if value >= 100
+        else f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.1 else f"{value:.4f}"
+    )
+
+
+def comparisons(engines: Iterable[str]) -> list[tuple[str, str, str]]:
+    """Columns: title, engine, compared to."""
+    columns = [(name, name, "hand") for name in engines if name != "hand"]
+    if {"polymerase", "pwasm"} <= set(engines):
+        columns.append(("polymerase/pwasm", "polymerase", "pwasm"))
+    return columns
+
+
+def table(engines: list[str], timings: Timings) -> str:
+    """Kernels by engines: CPU time as a multiple of the hand-written loop's."""
+    columns = comparisons(engines)
+    rows = [["kernel", "hand, µs", *(title for title, _, _ in columns)]]
+    for kernel, row in timings.items():
+        hand = row["hand"].unit
+        cells = [kernel, "ERROR" if hand is None else number(hand * 1e6)]
+        for title, engine, to in columns:
+            text = "ERROR" if row[engine].error else number(ratio(row, engine, to))
+            own = not row[engine].shared and "/" not in title and text != "ERROR"
+            cells.append(text + ("~" if own else " "))
+        rows.append(cells)
+    means = ["geometric mean", ""]
+    for _, engine, to in columns:
+        mean = geometric_mean(ratio(row, engine, to) for row in timings.values())
+        missing = mean is not None and mean[1] < len(timings)
+        means.append("- " if mean is None else f"{number(mean[0])}{f' of {mean[1]}' if missing else ''} ")
+    rows.append(means)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    lines.insert(len(lines) - 1, "-" * len(lines[0]))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def notes(workers: Mapping[str, Worker], timings: Timings, rounds: int) -> str:
+    """What ran where and how, and what went wrong."""
+    lines = [f"CPU time as a multiple of the hand-written loop's, median of {rounds} interleaved rounds, warmed up."]
+    if any(not t.shared and t.times for row in timings.values() for t in row.values()):
+        lines.append(f"~: not the same n as by hand, but one that takes {SECONDS} s; time divided by n.")
+    for name, worker in workers.items():
+        warm = max((row[name].warm_up for row in timings.values()), default=0.0)
+        lines.append(
+            f"{name}: {worker.version + ' ' if worker.version else ''}on {worker.python}, warm-up at most {warm:.1f} s"
+        )
+    faults: dict[tuple[str, str], list[str]] = {}
+    for kernel, row in timings.items():
+        for name, timing in row.items():
+            if timing.error:
+                faults.setdefault((name, timing.error), []).append(kernel)
+    lines += [f"ERROR: {name} on {', '.join(on)}: {error}" for (name, error), on in faults.items()]
+    return "\n".join(lines)
+
+
+def as_json(workers: Mapping[str, Worker], timings: Timings) -> dict[str, Any]:
+    """Seconds are CPU seconds; `ratio` is to the hand-written loop."""
+    return {
+        "engines": {name: {"version": w.version, "python": w.python} for name, w in workers.items()},
+        "kernels": {
+            kernel: {
+                name: {
+                    "n": t.n,
+                    "same_n": t.shared,
+                    "seconds": t.times,
+                    "seconds_per_unit": t.unit,
+                    "warm_up_seconds": t.warm_up,
+                    "ratio": ratio(row, name, "hand"),
+                    "error": t.error or None,
+                }
+                for name, t in row.items()
+            }
+            for kernel, row in timings.items()
+        },
+        "geometric_mean": {
+            title: mean and {"ratio": mean[0], "kernels": mean[1]}
+            for title, engine, to in comparisons(list(workers))
+            for mean in [geometric_mean(ratio(row, engine, to) for row in timings.values())]
+        },
+    }
