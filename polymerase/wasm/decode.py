@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NoReturn
 
-from polymerase.errors import InvalidError, LocatedError, UnsupportedError, Where
+from polymerase.errors import InvalidError, LocatedError, MalformedError, UnsupportedError, Where
 from polymerase.wasm.module import (
     Code,
     ConstExpr,
@@ -143,10 +143,26 @@ def decode(data: bytes, file: str = "<module>") -> Module:
     module = Module(data, file)
     try:
         _Decoder(module).module()
+    except MalformedError as error:
+        _first_fault(module)
+        error.locate(file)
+        raise
     except LocatedError as error:
         error.locate(file)
         raise
     return module
+
+
+def _first_fault(module: Module) -> None:
+    """Raise what is malformed in the bodies read so far: it comes before the fault that ended the sections."""
+    for i in range(len(module.codes)):
+        try:
+            for _ in iter_body(module, i):
+                pass
+        except MalformedError:
+            raise
+        except LocatedError:
+            return
 
 
 def decode_body(module: Module, i: int) -> list[Instr]:
@@ -197,7 +213,7 @@ class InstrSpan:
         try:
             while openers:
                 if i >= limit:
-                    fail(UNEXPECTED_END if i > limit else f"{UNEXPECTED_END}: END opcode expected", limit)
+                    self._no_end()
                 stop = min(i + _CHUNK, limit)
                 chunk: list[Instr] = []
                 push = chunk.append
@@ -261,6 +277,13 @@ class InstrSpan:
                 yield chunk
         except IndexError:
             fail(UNEXPECTED_END, len(data))
+
+    def _no_end(self) -> NoReturn:
+        """The span is over, its `end` missing. The official words are what the reference interpreter finds when it
+        reads on."""
+        following = self.module.data[self.limit : self.limit + 1]
+        words = {b"": UNEXPECTED_END, b"\x0b": "section size mismatch"}.get(following, "END opcode expected")
+        fail(f"{words}: instructions without end", self.limit)
 
     def _block_type(self, i: int) -> tuple[FuncType, int]:
         """A block type that is a type index (spec 5.4.1)."""
@@ -346,7 +369,7 @@ class InstrSpan:
         at = i
         n, i = read_u32(data, i)
         if n >= self.limit - i:  # the default is one more
-            fail("length out of bounds" if n > len(data) - i else UNEXPECTED_END, at)
+            fail("length out of bounds" if n > len(data) - at else UNEXPECTED_END, at)
         labels = data[i : i + n + 1]
         if max(labels) < 0x80:
             return tuple(labels), i + n + 1
@@ -427,7 +450,8 @@ def heap_type(reader: Reader) -> RefType:
 
 
 class _Decoder(Reader):
-    """The sections of one module (spec 5.5). `end` is the end of the section at hand."""
+    """The sections of one module (spec 5.5). A section may be read beyond its end, never beyond the data; afterwards
+    it is compared with its size, as in the reference interpreter."""
 
     def __init__(self, module: Module) -> None:
         super().__init__(module.data, 0, len(module.data))
@@ -437,7 +461,7 @@ class _Decoder(Reader):
         """The whole module."""
         data = self.data
         if len(data) < 4:
-            fail("unexpected end", len(data)) if b"\0asm".startswith(data) else fail("magic header not detected", 0)
+            fail("unexpected end", len(data))
         if data[:4] != b"\0asm":
             fail("magic header not detected", 0)
         if len(data) < 8:
@@ -465,16 +489,15 @@ class _Decoder(Reader):
         last = -1
         total = len(data)
         while self.pos < total:
-            self.end = total
             at = self.pos
             id = self.byte()
             if id not in SECTION_NAMES:
                 fail(f"malformed section id {id}", at)
-            size = self.count()
-            start = self.pos
-            self.end = end = start + size
+            start, end = self.span()
             if id == 0:
                 name = self.name()
+                if self.pos > end:
+                    fail(f"{UNEXPECTED_END}: custom section's name", start)
                 section = Section(0, name, self.pos, end)
                 if name == "name" and names is None:
                     names = section
@@ -491,7 +514,7 @@ class _Decoder(Reader):
                 funcs_at = at
             readers[id]()
             if self.pos != end:
-                fail(f"section size mismatch: {SECTION_NAMES[id]} section", self.pos)
+                fail(f"section size mismatch: {SECTION_NAMES[id]} section", min(self.pos, end))
         m = self.m
         if len(m.func_types) - m.imported_funcs != len(m.codes):
             fail(
@@ -514,6 +537,8 @@ class _Decoder(Reader):
         for _ in range(self.count()):
             at = self.pos
             form = self.byte()
+            if form > 0x7F:  # a signed LEB128 of 7 bits
+                fail("integer representation too long", at)
             if form in _UNSUPPORTED_FORMS:
                 unsupported("garbage collection", f"type form {form:#x}", at)
             if form != 0x60:
@@ -531,7 +556,8 @@ class _Decoder(Reader):
         return n
 
     def _limits(self) -> Limits:
-        """Limits (5.3.9 to 5.3.11): bit 0 a maximum, 1 shared, 2 64-bit addresses."""
+        """Limits (5.3.9 to 5.3.11): bit 0 a maximum, 1 shared, 2 64-bit addresses. In 3.0 the numbers have 64 bits
+        in any case, and what a 32-bit address type allows is for validation."""
         at = self.pos
         flags = self.byte()
         if flags > 0x07:
@@ -540,7 +566,7 @@ class _Decoder(Reader):
             unsupported("memory64", "64-bit address type", at)
         if flags & 0x02:
             unsupported("threads", "shared memory", at)
-        return Limits(self.u32(), self.u32() if flags & 0x01 else None)
+        return Limits(self.u64(), self.u64() if flags & 0x01 else None)
 
     def _table_type(self) -> TableType:
         return TableType(ref_type(self), self._limits())
@@ -675,13 +701,12 @@ class _Decoder(Reader):
     def _codes(self) -> None:
         for _ in range(self.count()):
             at = self.pos
-            size = self.count()
-            start = self.pos
-            section_end, self.end = self.end, start + size
+            start, end = self.span()
             runs = self._locals()
-            self.m.codes.append(Code(runs, self.pos, self.end, at))
-            self.pos = self.end
-            self.end = section_end
+            if self.pos > end:
+                fail("section size mismatch: locals of a body", start)
+            self.m.codes.append(Code(runs, self.pos, end, at))
+            self.pos = end
 
     def _locals(self) -> tuple[tuple[int, ValType], ...]:
         runs = []
@@ -706,9 +731,7 @@ class _Decoder(Reader):
                 if flags == 2:
                     memory = self.u32()
                 offset = self._const_expr()
-            size = self.count()
-            start = self.pos
-            self.pos = start + size
+            start, self.pos = self.span()
             self.m.datas.append(Data("passive" if flags == 1 else "active", memory, offset, start, self.pos, at))
 
     def _const_expr(self) -> ConstExpr:

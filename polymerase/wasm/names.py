@@ -23,9 +23,8 @@ def decode_names(data: bytes, start: int, end: int) -> Names:
     try:
         while reader.pos < end:
             id = reader.byte()
-            size = reader.count()
-            part = Reader(data, reader.pos, reader.pos + size)
-            reader.pos += size
+            part = Reader(data, *reader.span())
+            reader.pos = part.end
             if id == _MODULE:
                 names.module = part.name()
             elif id == _FUNCS:

@@ -117,20 +117,26 @@ class Reader:
         return value
 
     def count(self) -> int:
-        """The number of items of a vector: each takes a byte at least, so never more than bytes are left."""
+        """The number of items of a vector: each takes a byte at least, so never more than bytes are left. (Like the
+        reference interpreter, this counts the number itself as left: its words depend on it.)"""
         at = self.pos
         n = self.u32()
-        if n > len(self.data) - self.pos:
+        if n > self.end - at:
             fail("length out of bounds", at)
-        if n > self.end - self.pos:
-            fail(UNEXPECTED_END, at)
         return n
 
     def bytes(self) -> bytes:
         """A vector of bytes."""
+        start, self.pos = self.span()
+        return self.data[start : self.pos]
+
+    def span(self) -> tuple[int, int]:
+        """Where a vector of bytes starts and ends; the position is its start."""
         n = self.count()
-        self.pos += n
-        return self.data[self.pos - n : self.pos]
+        start = self.pos
+        if n > self.end - start:
+            fail(UNEXPECTED_END, self.end)
+        return start, start + n
 
     def name(self) -> str:
         """A name: UTF-8 (spec 5.2.4)."""

@@ -21,7 +21,8 @@ from polymerase.wasm.validate_body import (
     validate_body,
 )
 
-MAX_PAGES: Final = 1 << 16  # of 64 KiB
+MAX_PAGES: Final = 1 << 16  # of a memory, 64 KiB each
+MAX_ELEMENTS: Final = (1 << 32) - 1  # of a table
 
 # Instructions of constant expressions (spec 3.3.10), extended ones included, that the row types completely.
 _CONST_OPS: Final = frozenset(
@@ -121,6 +122,8 @@ class _Validator:
         tables = [(i.type, i.at) for i in m.imports if isinstance(i.type, TableType)]
         tables += [(table.type, table.at) for table in m.tables]
         for table, at in tables:
+            if max(table.limits.min, table.limits.max or 0) > MAX_ELEMENTS:
+                raise InvalidError(f"table size must be at most {MAX_ELEMENTS}", Where(at=at))
             _ordered(table.limits, at)
 
     def _inits(self) -> None:
