@@ -229,10 +229,9 @@ class WasmtimeSession:
         self.modules: list[Instantiate] = []
 
     def check(self, data: bytes) -> None:
-        try:
-            self.session.check(data)
-        except Exception as error:
-            raise Rejected("any", str(error)) from error
+        fault = self.session.fault(data)
+        if fault is not None:
+            raise Rejected(*fault)
 
     def compile(self, data: bytes) -> int:
         try:

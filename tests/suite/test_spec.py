@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ except SuiteError as error:
     pytest.skip(str(error), allow_module_level=True)
 
 LISTED = read_support(SUPPORT.read_text("utf-8"))
+PROMISED = [script for script in LISTED if Path(script).parent.as_posix() in ("core", "core/bulk-memory")]
 
 
 @pytest.fixture(scope="module", params=[0, 2], ids=["O0", "O2"])
@@ -42,8 +44,8 @@ def test_every_listed_script_exists() -> None:
 
 
 def test_no_script_is_listed_that_needs_nothing_later() -> None:
-    """By the word of wasmtime with SIMD and the proposals after 2.0 switched off."""
+    """By the word of wasmtime with SIMD and the proposals after 2.0 switched off, in the folders that we promise."""
     pytest.importorskip("wasmtime", reason="wasmtime is the oracle")
     with ENGINES["wasmtime-2.0"](Settings("wasmtime-2.0", 2, None, 120.0)) as make_oracle:
-        reports = [run_script(SUITE, script, LISTED[script], make_oracle) for script in sorted(LISTED)]
+        reports = [run_script(SUITE, script, LISTED[script], make_oracle) for script in sorted(PROMISED)]
     assert [report.script for report in reports if not report.failures and report.reason.startswith("listed")] == []
