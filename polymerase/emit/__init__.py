@@ -1,0 +1,1 @@
+"""IR -> Python `ast` -> code objects or source files."""

@@ -1,0 +1,232 @@
+"""A module's functions -> code objects or trees, and its description for the runtime (`ModuleInfo`)."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import PurePath
+from types import CodeType
+from typing import Any, Protocol
+
+import polymerase_runtime
+from polymerase.emit.cpython import CPython
+from polymerase.emit.expr import Exprs
+from polymerase.emit.names import func_names, global_names, original_names
+from polymerase.emit.pypy import PyPy
+from polymerase.emit.stmt import Functions
+from polymerase.ir.nodes import Func
+from polymerase.options import Options, running_target
+from polymerase.wasm.module import ConstExpr, Module
+from polymerase.wasm.ops import OPS
+from polymerase.wasm.types import FuncType, Limits, RefType
+from polymerase_runtime import types as runtime_types
+from polymerase_runtime.types import ABI, Data, Elem, ExternType, ImportType, ModuleInfo
+
+CHUNK = 500  # functions compiled in one go, at most
+CHUNK_STATEMENTS = 4000  # outermost statements in one go
+
+
+class CodeSource(Protocol):
+    """Where the runtime gets a module's functions from."""
+
+    def bind(self, namespace: dict[str, Any]) -> None:
+        """Put the functions, or stubs that load them, into an instance's namespace."""
+
+    def locate(self, filename: str, lineno: int) -> int | None:
+        """The byte offset that a line of a traceback came from; None if the file is none of ours."""
+
+
+class Emitter:
+    """Spells one module's functions for one target ("cpython" or "pypy")."""
+
+    def __init__(self, module: Module, target: str) -> None:
+        self.module = module
+        self.target = target
+        self.func_names = func_names(module)
+        self.global_names = global_names(module)
+        self.cells = shared_globals(module)
+        canonical = canonical_types(module.types)
+        kind: type[Exprs] = PyPy if target == "pypy" else CPython
+        self.spell = kind(self.func_names, self.global_names, self.cells, canonical)
+        self.functions = Functions(self.spell)
+
+    def function(self, f: Func) -> list[ast.stmt]:
+        """The statements that define `f`."""
+        return self.functions.function(f)
+
+    def info(self, frame_slots: int = 0) -> ModuleInfo:
+        """The description of the module; complete when all functions have been emitted."""
+        module = self.module
+        typed = sorted(self.spell.typed_tables)
+        first = (module.imported_tables, module.imported_memories, module.imported_globals)
+        return ModuleInfo(
+            name=PurePath(module.file).name,
+            target=self.target,
+            types=tuple(map(func_type, module.types)),
+            imports=tuple(ImportType(i.module, i.name, i.kind, extern_type(i.type)) for i in module.imports),
+            funcs=tuple(module.func_types),
+            tables=tuple(
+                (_table_type(t), table.init and const_expr(table.init))
+                for t, table in zip(module.table_types[first[0] :], module.tables, strict=True)
+            ),
+            memories=tuple(_memory_type(t) for t in module.memory_types[first[1] :]),
+            globals=tuple((_global_type(g.type), const_expr(g.init)) for g in module.globals),
+            exports=tuple((e.name, e.kind, e.index) for e in module.exports),
+            start=module.start,
+            elems=tuple(
+                Elem(e.mode, e.table, e.offset and const_expr(e.offset), str(e.type), tuple(map(_item, e.init)))
+                for e in module.elems
+            ),
+            datas=tuple(_datas(module)),
+            func_names=self.func_names,
+            global_names=self.global_names,
+            global_cells=self.cells,
+            typed_tables=tuple(typed),
+            wasm_names=original_names(module),
+            abi=ABI,
+            frame_slots=frame_slots,
+        )
+
+
+# --- The description
+
+
+def shared_globals(module: Module) -> frozenset[int]:
+    """Mutable globals that other instances can reach: they live in a `Global` object."""
+    exported = {e.index for e in module.exports if e.kind == "global"}
+    return frozenset(
+        i for i, t in enumerate(module.global_types) if t.mutable and (i < module.imported_globals or i in exported)
+    )
+
+
+def canonical_types(types: list[FuncType]) -> tuple[int, ...]:
+    """For each type the smallest index of an equal one."""
+    first: dict[FuncType, int] = {}
+    return tuple(first.setdefault(t, i) for i, t in enumerate(types))
+
+
+def const_expr(instrs: ConstExpr) -> tuple[tuple[Any, ...], ...]:
+    """A constant expression as the runtime takes it."""
+    out: list[tuple[Any, ...]] = []
+    for code, imm, _ in instrs:
+        name = OPS[code].name
+        if imm is None:
+            out.append((name,))
+        else:
+            out.append((name, str(imm.heap) if isinstance(imm, RefType) else imm))
+    return tuple(out)
+
+
+def _item(instrs: ConstExpr) -> object:
+    """An element: a function's index, None, or what else computes it."""
+    expr = const_expr(instrs)
+    match expr:
+        case (("ref.func", i),):
+            return i
+        case (("ref.null", _),):
+            return None
+        case _:
+            return expr
+
+
+def _datas(module: Module) -> Iterator[Data]:
+    at = 0
+    for d in module.datas:
+        size = d.end - d.start
+        yield Data(d.mode, d.memory, d.offset and const_expr(d.offset), at, at + size)
+        at += size
+
+
+def blob(module: Module) -> bytes:
+    """The bytes of all data segments, one after the other."""
+    return b"".join([module.data[d.start : d.end] for d in module.datas])
+
+
+def func_type(t: FuncType) -> runtime_types.FuncType:
+    """A function type in the runtime's words."""
+    return runtime_types.FuncType(tuple(map(str, t.params)), tuple(map(str, t.results)))
+
+
+def _limits(limits: Limits) -> runtime_types.Limits:
+    return runtime_types.Limits(limits.min, limits.max)
+
+
+def _table_type(t: Any) -> runtime_types.TableType:
+    return runtime_types.TableType(str(t.element), _limits(t.limits))
+
+
+def _memory_type(t: Any) -> runtime_types.MemoryType:
+    return runtime_types.MemoryType(_limits(t.limits))
+
+
+def _global_type(t: Any) -> runtime_types.GlobalType:
+    return runtime_types.GlobalType(str(t.type), t.mutable)
+
+
+def extern_type(t: Any) -> ExternType:
+    """The type of an import or export in the runtime's words."""
+    if isinstance(t, FuncType):
+        return func_type(t)
+    if hasattr(t, "element"):
+        return _table_type(t)
+    return _global_type(t) if hasattr(t, "mutable") else _memory_type(t)
+
+
+# --- In memory
+
+
+class MemoryCode:
+    """Code objects made by `compile`; the line of each instruction is its byte offset in the module."""
+
+    def __init__(self, filename: str, codes: list[CodeType], helpers: frozenset[str]) -> None:
+        self.filename = filename
+        self.codes = codes
+        self.helpers = sorted(helpers)
+
+    def bind(self, namespace: dict[str, Any]) -> None:
+        """Define the functions in `namespace`."""
+        for name in self.helpers:
+            if name not in namespace:
+                namespace[name] = getattr(polymerase_runtime, name)
+        for code in self.codes:
+            exec(code, namespace)
+
+    def locate(self, filename: str, lineno: int) -> int | None:
+        """The offset that a line is."""
+        return lineno if filename == self.filename else None
+
+
+def compile_in_memory(
+    module: Module, lowered: Callable[[int], Func], options: Options
+) -> tuple[ModuleInfo, MemoryCode]:
+    """Code objects for all functions of `module`; `lowered(n)` is the IR of defined function number `n`."""
+    return compile_module(module, map(lowered, range(len(module.codes))), options)
+
+
+def compile_module(module: Module, funcs: Iterable[Func], options: Options) -> tuple[ModuleInfo, MemoryCode]:
+    """As `compile_in_memory`, from the functions' IR."""
+    emitter = Emitter(module, running_target() if options.target == "both" else options.target)
+    # In angle brackets, so that traceback's search for source lines opens no file of that name.
+    filename = f"<wasm {PurePath(module.file).name}>"
+    codes: list[CodeType] = []
+    pending: list[ast.stmt] = []
+    size = 0
+    for f in funcs:
+        pending += emitter.function(f)
+        size += len(f.body)
+        if len(pending) >= CHUNK or size >= CHUNK_STATEMENTS:
+            codes.append(_compile(pending, filename))
+            pending, size = [], 0
+    if pending:
+        codes.append(_compile(pending, filename))
+    slots = max((_slots(c) for code in codes for c in code.co_consts if isinstance(c, CodeType)), default=0)
+    return emitter.info(slots), MemoryCode(filename, codes, frozenset(emitter.spell.helpers))
+
+
+def _compile(body: list[ast.stmt], filename: str) -> CodeType:
+    return compile(ast.Module(body, []), filename, "exec", dont_inherit=True)
+
+
+def _slots(code: CodeType) -> int:
+    """Python locals and stack of a function: what a frame takes."""
+    return code.co_nlocals + code.co_stacksize

@@ -1,0 +1,351 @@
+"""IR statements -> Python statements.
+
+    While((If(c, (Break,)), ...))     ->  while not c: ...
+    If(c, (..., Return), rest)        ->  if c: ...; return      followed by the rest, unindented
+    Switch                            ->  binary search by `if x < 5`, equal neighbours as one range
+
+A switch whose larger bodies are reached by several ranges is searched twice: first for the number of the case, by a
+tuple where the values are dense, then for the body, so that no body is written twice.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import Any, assert_never
+
+from polymerase.emit import build as b
+from polymerase.emit.expr import Exprs, type_of
+from polymerase.ir import walk
+from polymerase.ir.nodes import (
+    Body,
+    Break,
+    Call,
+    CallIndirect,
+    Continue,
+    Eval,
+    Expr,
+    Func,
+    GlobalSet,
+    If,
+    Move,
+    Return,
+    Set,
+    SetMany,
+    Stmt,
+    Store,
+    Switch,
+    Sys,
+    TailCall,
+    Unreachable,
+    Var,
+    While,
+)
+from polymerase.wasm.types import I32, I64
+
+Segment = tuple[int, int]  # (first value, number of the body): up to the next segment's first value
+SWITCH = "k"  # the variable that holds the number of a case
+
+
+class Functions:
+    """Makes function definitions, expressions spelled by `spell`."""
+
+    def __init__(self, spell: Exprs) -> None:
+        self.spell = spell
+        self._assigned: set[str] = set()
+
+    def function(self, f: Func) -> list[ast.stmt]:
+        """The statements that define `f`: a `def`, and the trampoline if it makes tail calls."""
+        spell = self.spell
+        spell.go(f.at)
+        self._assigned = set()
+        name = spell.func_names[f.i]
+        tail = any(isinstance(s, TailCall) for s in walk.statements(f.body))
+        entry = [s for p in f.params for s in self._enter(p)]
+        body = entry + self.body(f.body)
+        if body and isinstance(body[-1], ast.Return) and body[-1].value is None:
+            body.pop()
+        spell.go(f.at)
+        if self._assigned:
+            body.insert(0, ast.Global(sorted(self._assigned), **spell.pos))
+        if not body:
+            body.append(ast.Pass(**spell.pos))
+        args = ast.arguments([], [ast.arg(p.name, **spell.pos) for p in f.params], None, [], [], None, [])
+        # type_params is a field since 3.12, type_comment and returns stay empty
+        inner = f"{name}_tail" if tail else name
+        fields: dict[str, Any] = {"type_params": []} if "type_params" in ast.FunctionDef._fields else {}
+        define = ast.FunctionDef(inner, args, body, [], None, None, **fields, **spell.pos)
+        if not tail:
+            return [define]
+        wrap = spell.call(spell.helper("make_trampoline"), spell.name(inner))
+        return [define, spell.assign(spell.target(name), wrap)]
+
+    def _enter(self, p: Var) -> list[ast.stmt]:
+        """What brings a parameter into the form in which variables are held."""
+        converted = self.spell.entered(p)
+        return [] if converted is None else [self.spell.assign(self.spell.target(p.name), converted)]
+
+    def body(self, body: Body) -> list[ast.stmt]:
+        """A statement list; nothing follows a statement that never ends."""
+        out: list[ast.stmt] = []
+        for s in body:
+            self.spell.go(s.at)
+            out += self.statement(s)
+            if out and _ends(out[-1]):
+                break
+        return out
+
+    def block(self, body: Body) -> list[ast.stmt]:
+        """As `body`, never empty."""
+        return self.body(body) or [ast.Pass(**self.spell.pos)]
+
+    def statement(self, s: Stmt) -> list[ast.stmt]:
+        spell = self.spell
+        match s:
+            case Set():
+                return [spell.assign(spell.target(s.var.name), spell.value(s.e))]
+            case SetMany():
+                return self._set_many(s)
+            case Move():
+                values = [spell.value(e) for e in s.es]
+                return [spell.assign(spell.tuple_target([spell.target(v.name) for v in s.vars]), spell.tuple_(values))]
+            case Eval():
+                return self._eval(s.e)
+            case GlobalSet():
+                return [self._global_set(s)]
+            case Store():
+                return spell.store(s)
+            case If():
+                return self._if(s)
+            case While():
+                return [self._while(s)]
+            case Break():
+                return [ast.Break(**spell.pos)]
+            case Continue():
+                return [ast.Continue(**spell.pos)]
+            case Switch():
+                return self._switch(s)
+            case Return():
+                return [ast.Return(self._results(s.es), **spell.pos)]
+            case TailCall():
+                return [ast.Return(self._tail_call(s), **spell.pos)]
+            case Unreachable():
+                return [spell.expr_stmt(spell.call(spell.helper("unreachable")))]
+            case _:
+                assert_never(s)
+
+    def _results(self, es: tuple[Expr, ...]) -> ast.expr | None:
+        values = [self.spell.outer(e) for e in es]
+        if len(values) < 2:
+            return values[0] if values else None
+        return self.spell.tuple_(values)
+
+    def _tail_call(self, s: TailCall) -> ast.expr:
+        spell = self.spell
+        if isinstance(s.e, CallIndirect):
+            callee = spell.callee(s.e)
+        else:
+            callee = spell.name(spell.func_names[s.e.i])
+        args = spell.tuple_([spell.outer(a) for a in s.e.args])
+        return spell.call(spell.helper("TailCall"), callee, args)
+
+    def _set_many(self, s: SetMany) -> list[ast.stmt]:
+        spell = self.spell
+        call = spell.invocation(s.e)
+        out: list[ast.stmt] = [spell.assign(spell.tuple_target([spell.target(v.name) for v in s.vars]), call)]
+        for var in s.vars:
+            out += self._enter(var)
+        return out
+
+    def _eval(self, e: Expr) -> list[ast.stmt]:
+        spell = self.spell
+        if not walk.effects(e) & ~walk.READS:
+            return []
+        match e:
+            case Sys(name="data_drop" | "elem_drop", imm=(i,)):
+                name = f"{'data' if e.name == 'data_drop' else 'elem'}_seg{i}"
+                self._assigned.add(name)
+                empty = spell.const(b"") if e.name == "data_drop" else ast.List([], ast.Load(), **spell.pos)
+                return [spell.assign(spell.target(name), empty)]
+            case Call() | CallIndirect() | Sys():
+                return [spell.expr_stmt(spell.invocation(e))]
+            case _:
+                return [spell.expr_stmt(spell.whole(e).node if type_of(e) in (I32, I64) else spell.other(e))]
+
+    def _global_set(self, s: GlobalSet) -> ast.stmt:
+        spell = self.spell
+        value = spell.outer(s.e)
+        name = spell.global_names[s.i]
+        if s.i in spell.cells:
+            return spell.assign(spell.attribute_target(spell.name(name), "value"), value)
+        self._assigned.add(name)
+        return spell.assign(spell.target(name), value)
+
+    # --- Control
+
+    def _if(self, s: If) -> list[ast.stmt]:
+        spell = self.spell
+        at = spell.at
+        condition = spell.condition(s.cond)
+        then = self.body(s.then)
+        orelse = self.body(s.orelse)
+        spell.go(at)
+        if not then:
+            if not orelse:
+                return [spell.expr_stmt(condition)] if walk.effects(s.cond) & ~walk.READS else []
+            return [spell.if_(self._negated(s.cond), orelse, [])]
+        if not orelse:
+            return [spell.if_(condition, then, [])]
+        if _ends(then[-1]):  # what follows needs no `else`
+            return [spell.if_(condition, then, []), *orelse]
+        if _ends(orelse[-1]):
+            return [spell.if_(self._negated(s.cond), orelse, []), *then]
+        if isinstance(condition, ast.UnaryOp) and isinstance(condition.op, ast.Not) and not _is_if(then):
+            return [spell.if_(condition.operand, orelse, then)]
+        return [spell.if_(condition, then, orelse)]
+
+    def _negated(self, cond: Expr) -> ast.expr:
+        return self.spell.condition(cond, negated=True)
+
+    def _while(self, s: While) -> ast.stmt:
+        spell = self.spell
+        at = spell.at
+        test: ast.expr = spell.const(True)
+        inner = s.body
+        match inner:
+            case (If(cond, (Break(),), orelse, if_at), *rest):
+                spell.go(if_at)
+                test = spell.condition(cond, negated=True)
+                inner = (*orelse, *rest)
+        body = self.block(inner)
+        if len(body) > 1 and isinstance(body[-1], ast.Continue):
+            body.pop()
+        spell.go(at)
+        return ast.While(test, body, [], **spell.pos)
+
+    def _inverted(self, test: ast.expr) -> ast.expr:
+        """The opposite of a Python condition."""
+        match test:
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                return operand
+            case ast.Compare(ops=[op]) if type(op) in _OPPOSITE:
+                return ast.copy_location(ast.Compare(test.left, [_OPPOSITE[type(op)]], test.comparators), test)
+            case _:
+                return self.spell.not_(test)
+
+    # --- Switch
+
+    def _switch(self, s: Switch) -> list[ast.stmt]:
+        at = self.spell.at
+        bodies = [self.body(body) for _, body in s.cases]
+        bodies.append(self.body(s.default))
+        self.spell.go(at)
+        segments = _segments(s)
+        count = [0] * len(bodies)
+        for _, i in segments:
+            count[i] += 1
+        var = s.e.var.name
+        if all(n == 1 or _light(body) for n, body in zip(count, bodies, strict=True)):
+            return self._search(var, segments, bodies)
+        numbers: list[list[ast.stmt]] = [
+            [self.spell.assign(self.spell.target(SWITCH), self.spell.const(i))] for i in range(len(bodies))
+        ]
+        find = self._table(var, segments, len(bodies) - 1) or self._search(var, segments, numbers)
+        return [*find, *self._search(SWITCH, [(i, i) for i in range(len(bodies))], bodies)]
+
+    def _table(self, var: str, segments: list[Segment], default: int) -> list[ast.stmt] | None:
+        """The case's number out of a tuple, if the values are small enough for one."""
+        last = segments[-1][0]
+        if last > 4 * len(segments) + 64 or segments[-1][1] != default:
+            return None
+        row: list[int] = []
+        for (lo, i), (hi, _) in zip(segments, segments[1:], strict=False):
+            row += [i] * (hi - lo)
+        spell = self.spell
+        table = spell.tuple_([spell.const(i) for i in row])
+        pick = spell.index(table, spell.name(var))
+        test = spell.compare(spell.name(var), b.LT, spell.const(last))
+        return [spell.assign(spell.target(SWITCH), spell.if_exp(test, pick, spell.const(default)))]
+
+    def _search(self, var: str, segments: list[Segment], bodies: list[list[ast.stmt]]) -> list[ast.stmt]:
+        """Binary search for the segment that `var` lies in."""
+        if len(segments) == 1:
+            return bodies[segments[0][1]]
+        spell = self.spell
+        name = spell.name(var)
+        first, second = segments[0], segments[1]
+        test: ast.expr
+        if len(segments) == 3 and segments[2][1] == first[1] and segments[2][0] == second[0] + 1:
+            # One value among all others.
+            test = spell.compare(name, b.EQ, spell.const(second[0]))
+            return self._choose(test, bodies[second[1]], bodies[first[1]])
+        if len(segments) == 2 and second[0] == first[0] + 1:
+            test = spell.compare(name, b.EQ, spell.const(first[0])) if first[0] else spell.not_(name)
+            return self._choose(test, bodies[first[1]], bodies[second[1]])
+        middle = len(segments) // 2
+        test = spell.compare(name, b.LT, spell.const(segments[middle][0]))
+        low = self._search(var, segments[:middle], bodies)
+        return self._choose(test, low, self._search(var, segments[middle:], bodies))
+
+    def _choose(self, test: ast.expr, then: list[ast.stmt], orelse: list[ast.stmt]) -> list[ast.stmt]:
+        spell = self.spell
+        if not then:
+            return [spell.if_(self._inverted(test), orelse, [])] if orelse else []
+        if orelse and _ends(then[-1]) and not _is_if(orelse):
+            return [spell.if_(test, then, []), *orelse]
+        return [spell.if_(test, then, orelse)]
+
+
+def _segments(s: Switch) -> list[Segment]:
+    """All values, in order, as ranges of one case each; the default is number `len(s.cases)`."""
+    default = len(s.cases)
+    points = sorted((value, i) for i, (values, _) in enumerate(s.cases) for value in values)
+    segments: list[Segment] = []
+    expected = 0
+    for value, i in points:
+        if value > expected and (not segments or segments[-1][1] != default):
+            segments.append((expected, default))
+        if not segments or segments[-1][1] != i:
+            segments.append((value, i))
+        expected = value + 1
+    if expected >> 32 == 0 and (not segments or segments[-1][1] != default):
+        segments.append((expected, default))
+    return segments
+
+
+_OPPOSITE: dict[type[ast.cmpop], ast.cmpop] = {ast.Eq: b.NE, ast.NotEq: b.EQ, ast.Is: ast.IsNot(), ast.IsNot: ast.Is()}
+
+
+def _light(body: list[ast.stmt]) -> bool:
+    """Whether a body may be written several times."""
+    return len(body) <= 2 and all(isinstance(s, (ast.Break, ast.Continue, ast.Return, ast.Assign)) for s in body)
+
+
+def _is_if(body: list[ast.stmt]) -> bool:
+    """Whether a list prints as `elif`."""
+    return len(body) == 1 and isinstance(body[0], ast.If)
+
+
+def _ends(s: ast.stmt) -> bool:
+    """Whether nothing after `s` is reached."""
+    match s:
+        case ast.Return() | ast.Break() | ast.Continue():
+            return True
+        case ast.Expr(value=ast.Call(func=ast.Name(id="unreachable"))):
+            return True
+        case ast.If(body=body, orelse=orelse) if orelse:
+            return _ends(body[-1]) and _ends(orelse[-1])
+        case ast.While(test=ast.Constant(value=True), body=body):
+            return not _breaks(body)
+        case _:
+            return False
+
+
+def _breaks(body: list[ast.stmt]) -> bool:
+    """Whether a `break` leaves the loop with this body."""
+    for s in body:
+        match s:
+            case ast.Break():
+                return True
+            case ast.If(body=then, orelse=orelse) if _breaks(then) or _breaks(orelse):
+                return True
+    return False
