@@ -1,8 +1,8 @@
 """The official WASI suite, preview 1: finds its modules, runs each on a fresh copy of its folder, and judges.
 
-The suite (github.com/WebAssembly/wasi-testsuite) is looked for where the environment variable POLYMERASE_WASI_TESTS says.
-`wasi_expected.txt` beside this file lists the modules that don't pass, each with the reason; one that does pass after all
-fails the run.
+The suite (github.com/WebAssembly/wasi-testsuite) is looked for where the environment variable POLYMERASE_WASI_TESTS
+says. `wasi_expected.txt` beside this file lists the modules that don't pass, each with the reason; one that does pass
+after all fails the run.
 """
 
 from __future__ import annotations
