@@ -68,24 +68,30 @@ class _Locals(Protocol):
 class _Runs:
     """Locals by index, in runs as declared: for functions whose locals the bytes do not pay for one by one."""
 
-    def __init__(self, runs: Sequence[tuple[int, ValType]]) -> None:
-        self._ends = list(accumulate(n for n, _ in runs))
+    def __init__(self, params: Sequence[ValType], runs: Sequence[tuple[int, ValType]]) -> None:
+        self._params = params
+        self._ends = list(accumulate((n for n, _ in runs), initial=len(params)))[1:]
         self._types = [t for _, t in runs]
 
     def __getitem__(self, i: int, /) -> ValType:
+        if i < len(self._params):
+            return self._params[i]
         return self._types[bisect_right(self._ends, i)]  # IndexError: past the last run
 
 
 def local_types(func_type: FuncType, code: Code) -> _Locals:
     """The types of a function's locals, parameters first. Raises UnsupportedError if there are too many."""
-    total = len(func_type.params) + sum(n for n, _ in code.locals)
+    params = func_type.params
+    if not code.locals:
+        return params
+    total = len(params) + sum(n for n, _ in code.locals)
     if total > MAX_LOCALS:
         raise UnsupportedError(
             f"too many locals: {total}, at most {MAX_LOCALS} are supported (implementation limit)", Where(at=code.at)
         )
     if total > 64 + 8 * (code.end - code.at):
-        return _Runs([(1, t) for t in func_type.params] + [run for run in code.locals if run[0]])
-    types = list(func_type.params)
+        return _Runs(params, code.locals)
+    types = list(params)
     for n, t in code.locals:
         types += [t] * n
     return types
@@ -332,8 +338,8 @@ def validate_body(context: Context, i: int) -> None:
                     if imm >= len(funcs):
                         unknown("function", imm, at)
                     callee = funcs[imm]
-                    if len(callee.params) > _SMALL:
-                        context.charge(len(callee.params), at)
+                    if len(callee.params) + len(callee.results) > _SMALL:
+                        context.charge(len(callee.params) + len(callee.results), at)
                     take(stack, callee.params, name, at)
                 if callee.results != func_type.results:
                     mismatch(f"results of {name}", func_type.results, callee.results, at)
