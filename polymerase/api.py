@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from polymerase import driver
-from polymerase.driver import Summary
+from polymerase.driver import CodeSource, Progress, Summary
 from polymerase.errors import LinkError, quote
-from polymerase.options import Options, running_target
+from polymerase.options import Options
 from polymerase_runtime import (
-    CodeSource,
     Exit,
     ExportType,
     FuncType,
@@ -54,7 +53,6 @@ __all__ = [
     "run_entry",
 ]
 
-Progress = Callable[[int, int], None]
 SHOWN_NAMES = 20  # exports listed in an error
 
 
@@ -102,8 +100,7 @@ class Module:
         from segments that do not fit.
         """
         if self._compiled is None:
-            options = self.options if self.options.target != "both" else replace(self.options, target=running_target())
-            self._compiled = driver.compile_in_memory(self.decoded, options)
+            self._compiled = (*driver.compile_in_memory(self.decoded, self.options), driver.data_blob(self.decoded))
         info, code, blob = self._compiled
         return instantiate(info, code, imports, wasi=wasi, blob=blob)
 

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from polymerase import opt
-from polymerase.emit.module import CodeSource, ModuleInfo
-from polymerase.emit.module import compile_in_memory as emit_in_memory
+from polymerase.emit import module as emit
+from polymerase.emit.module import CodeSource
 from polymerase.emit.package import Summary, write_package
 from polymerase.errors import InternalError, MalformedError, PolymeraseError, Where
 from polymerase.ir.nodes import Func
@@ -17,7 +17,24 @@ from polymerase.lower import lower
 from polymerase.options import Options
 from polymerase.wasm.decode import decode
 from polymerase.wasm.module import Module
+from polymerase.wasm.types import ExternType
 from polymerase.wasm.validate import validate
+from polymerase_runtime.types import ExportType, ImportType, ModuleInfo
+
+__all__ = [
+    "CodeSource",
+    "Progress",
+    "Summary",
+    "compile_in_memory",
+    "compile_package",
+    "data_blob",
+    "exports",
+    "imports",
+    "ir_of",
+    "load",
+    "show",
+    "stages",
+]
 
 Progress = Callable[[int, int], None]  # (done, total), in a unit of the caller's choice
 
@@ -55,12 +72,33 @@ def show(module: Module, n: int, options: Options, after: str | None = None) -> 
 
 def compile_in_memory(module: Module, options: Options) -> tuple[ModuleInfo, CodeSource]:
     """Code objects for this Python. Raises UnsupportedError."""
-    return emit_in_memory(module, partial(ir_of, module, options=options), options)
+    return emit.compile_in_memory(module, partial(ir_of, module, options=options), options)
 
 
 def compile_package(module: Module, out: Path, options: Options, progress: Progress | None = None) -> Summary:
     """A Python package in the folder `out`. Raises UnsupportedError, OSError."""
     return write_package(module, partial(ir_of, module, options=options), out, options, progress)
+
+
+def imports(module: Module) -> tuple[ImportType, ...]:
+    """What the module imports, in the runtime's words."""
+    return tuple(ImportType(i.module, i.name, i.kind, emit.extern_type(i.type)) for i in module.imports)
+
+
+def exports(module: Module) -> tuple[ExportType, ...]:
+    """What the module exports, in the runtime's words."""
+    types: dict[str, Callable[[int], ExternType]] = {
+        "func": module.func_type,
+        "table": module.table_types.__getitem__,
+        "memory": module.memory_types.__getitem__,
+        "global": module.global_types.__getitem__,
+    }
+    return tuple(ExportType(e.name, e.kind, emit.extern_type(types[e.kind](e.index))) for e in module.exports)
+
+
+def data_blob(module: Module) -> bytes:
+    """The bytes of all data segments, as `instantiate` wants them."""
+    return emit.blob(module)
 
 
 def _recognise(data: bytes, file: str) -> None:

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "__main__": {"cli"},
     "cli": {"api"},
     "api": {"driver", "cache", "runtime"},
-    "driver": {"wasm", "lower", "opt", "emit", "ir"},
+    "driver": {"wasm", "lower", "opt", "emit", "ir", "runtime"},
     "emit": {"ir", "wasm", "runtime"},
     "lower": {"ir", "wasm"},
     "opt": {"ir", "wasm", "runtime"},
