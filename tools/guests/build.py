@@ -1,4 +1,4 @@
-"""Fetch sources and build guests. Nothing is downloaded but pinned source packages, through pip, their hashes checked."""
+"""Fetch sources and build guests. Only pinned source packages are downloaded, through pip, their hashes checked."""
 
 from __future__ import annotations
 

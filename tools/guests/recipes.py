@@ -1,4 +1,4 @@
-"""What is built and how: one literal table. Sources come from PyPI's source packages or from `src/` beside this file."""
+"""What is built and how: a literal table. Sources come from PyPI's source packages or from `src/` beside this file."""
 
 from __future__ import annotations
 
