@@ -1,6 +1,6 @@
 """What every pass may rely on, and must keep. `check` is for tests and `--check`: it raises InternalError.
 
-- An expression is at most 50 levels deep; statements nest at most 60 levels (a Switch counts as the binary search it
+- An expression is at most 50 levels deep; statements nest at most 84 levels (a Switch counts as the binary search it
   becomes), `While` at most 16.
 - `Break` and `Continue` stand inside a `While`; nothing follows a statement that never falls.
 - Whatever Python evaluates in another order than WebAssembly (a store's value before its address, a called table
@@ -15,7 +15,7 @@ from polymerase.ir import nodes as n
 from polymerase.ir.walk import TRAPS, WRITES, children, conflict, effects, exprs
 
 MAX_EXPR = 50
-MAX_NEST = 60
+MAX_NEST = 84
 MAX_WHILES = 16
 
 

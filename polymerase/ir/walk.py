@@ -90,9 +90,7 @@ def effects(e: Expr) -> int:
 
 def conflict(first: int, second: int) -> bool:
     """Whether two evaluations with these effects may not change places."""
-    return bool(
-        (first & WRITES and second) or (second & WRITES and first) or (first & TRAPS and second & TRAPS)
-    )
+    return bool((first & WRITES and second) or (second & WRITES and first) or (first & TRAPS and second & TRAPS))
 
 
 def children(e: Expr) -> tuple[Expr, ...]:

@@ -7,6 +7,9 @@ than a bounded number of operands, so that the time is linear in the body whatev
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from polymerase.errors import UnsupportedError, Where
 from polymerase.ir.nodes import (
     Call,
@@ -566,7 +569,7 @@ _SYSTEM: dict[str, tuple[int, ValType | None]] = {
 }
 
 # By instruction name where one is special, else by the kind of its row.
-_HANDLERS = {
+_HANDLERS: dict[str, Callable[[_Lowering, OpRow, Any, int], None]] = {
     "block": _Lowering.op_block,
     "loop": _Lowering.op_loop,
     "if": _Lowering.op_if,

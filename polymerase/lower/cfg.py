@@ -257,7 +257,9 @@ def _short_circuit(order: list[Block]) -> bool:
                 ):
                     # As "a and b leads to `on`, everything else to `other`".
                     a = first.cond if to is first.then else negate(first.cond)
-                    b, on = (second.cond, second.then) if second.orelse is other else (negate(second.cond), second.orelse)
+                    b, on = (
+                        (second.cond, second.then) if second.orelse is other else (negate(second.cond), second.orelse)
+                    )
                     depth = max(first.depth, second.depth) + 1
                     if to is first.then:
                         block.term = Branch(Logic(True, a, b), on, other, depth, first.at)
@@ -271,6 +273,6 @@ def _short_circuit(order: list[Block]) -> bool:
                     break
             else:
                 break
-            if block.term.then is block.term.orelse:  # type: ignore[union-attr]  # a Branch, set just above
+            if block.term.then is block.term.orelse:
                 break
     return changed

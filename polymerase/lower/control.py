@@ -15,7 +15,8 @@ A jump that neither falls, nor is the `break` or `continue` of the innermost `wh
 - a segment that is jumped to past others gets a `while True:` that runs once around those, so that `break` leads to it;
 - past several `while`s a guard variable says, after each, where to go on;
 - a sequence with many such segments becomes a dispatch: a `while True:` over a `Switch` on a state variable;
-- a function that nests too deep even so is one dispatch over all its merges (`flat`).
+- where that nests too deep, all merges directly inside a loop become states of one dispatch, the loop's own `while`
+  (`hoist`), first in the most crowded loops; what is too deep even so is one dispatch for the whole function (`flat`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from __future__ import annotations
 import sys
 from bisect import bisect_right
 from collections.abc import Callable
+from copy import copy
 
 from polymerase.errors import InternalError
 from polymerase.ir.nodes import (
@@ -46,7 +48,7 @@ from polymerase.lower.cfg import EXIT, Block, Branch, Choose, Goto, successors
 from polymerase.lower.dominators import Dominators, find_loops
 from polymerase.wasm.types import I32, ValType
 
-MAX_NEST = 48  # statement levels; Switch counts its search tree
+MAX_NEST = 72  # statement levels; Switch counts its search tree
 MAX_WHILES = 15  # nested; CPython allows 20 blocks
 MAX_LABELS = 3  # whiles that run once in one sequence; more become a dispatch
 MAX_CHAIN = 6  # conditions nested only to skip what follows them, before they become early exits
@@ -66,9 +68,12 @@ def structure(entry: Block, order: list[Block], new_temp: NewTemp) -> tuple[Stmt
     sys.setrecursionlimit(max(limit, 12 * len(order) + 2000))
     try:
         tree = _Tree(order)
-        for forced in (False, True):
+        for forced, crowd in ((False, None), (True, None), (True, 2), (True, 0)):
+            structure = _Structure(order, tree, new_temp, forced)
+            if crowd is not None:
+                structure = _Structure(order, tree.hoist(structure.crowded(crowd)), new_temp, forced)
             try:
-                return tuple(_Structure(order, tree, new_temp, forced).run())
+                return tuple(structure.run())
             except _TooDeep:
                 continue
         return tuple(_Flat(order, tree, new_temp).run())
@@ -96,6 +101,10 @@ class _Tree:
             self.size[self.parent[b]] += self.size[b]
         self.is_after = [False] * n
         self._move_exits(around)
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        n = len(self.order)
         self.body: list[list[int]] = [[] for _ in range(n)]
         self.after: list[list[int]] = [[] for _ in range(n)]
         for b in range(1, n):
@@ -140,6 +149,36 @@ class _Tree:
                 outer = around[h]
                 if outer >= 0 and not _inside(b, outer, around):
                     exits.setdefault(outer, []).append(b)
+
+    def root(self, loop: int) -> int:
+        """The block whose sequence is the loop's (-1: the function's) body."""
+        return max(loop, 0)
+
+    def hoist(self, roots: set[int]) -> _Tree:
+        """A tree in which the merges directly inside these loops all are segments of the loop's own sequence."""
+        tree = copy(self)
+        tree.parent = list(self.parent)
+        tree.is_after = list(self.is_after)
+        for b in range(1, len(self.order)):
+            p = self.parent[b]
+            if self.inlined[b]:
+                continue
+            root = self.root(self.loop_out[p] if self.is_after[b] else self.loop_in[p])
+            if root not in roots:
+                continue
+            if self.is_after[b] and all(self._lies_in(pred.id, p) for pred in self.order[b].preds):
+                continue
+            tree.parent[b] = root
+            tree.is_after[b] = False
+        tree._lay_out()
+        return tree
+
+    def _lies_in(self, b: int, h: int) -> bool:
+        """Whether b is written inside the `while` of header h."""
+        loop = self.loop_in[b]
+        while loop > h:
+            loop = self.loop_out[loop]
+        return loop == h
 
     def _number(self) -> None:
         """Number the tree in the order in which it is written: own code and inlined blocks, body, after."""
@@ -286,6 +325,29 @@ class _Structure:
                 found[to] = min(first, found.get(to, first))
         return labels
 
+    def crowded(self, most: int) -> set[int]:
+        """The loops (by their root) in which more than `most` whiles that are no loops nest."""
+        tree = self.tree
+        roots: set[int] = set()
+        extra = [0] * len(self.order)  # such whiles around x, within the loop around it
+        for x in range(len(self.order)):
+            p = tree.parent[x]
+            if p >= 0:
+                key = ~p if tree.is_after[x] else p
+                base = 0 if tree.is_header[p] and not tree.is_after[x] else extra[p]
+                extra[x] = base + self._cost(key)
+            for key, loop, base in (
+                (x, tree.loop_in[x], 0 if tree.is_header[x] else extra[x]),
+                (~x, tree.loop_out[x], extra[x]),
+            ):
+                if key in self.labels and base + self._cost(key) > most:
+                    roots.add(tree.root(loop))
+        return roots
+
+    def _cost(self, key: int) -> int:
+        count = len(self.labels.get(key, ()))
+        return count if count <= MAX_LABELS else 1
+
     # --- writing
 
     def unit(self, x: int, out: list[Stmt]) -> bool:
@@ -388,7 +450,7 @@ class _Structure:
         """The statements that go to `to` from inside all open whiles."""
         if not self.whiles:
             if to != self.exit:
-                raise InternalError("lower: a jump that leads nowhere")
+                raise InternalError("lower", "a jump that leads nowhere")
             return [Return((), at)]
         frame = self.whiles[-1]
         if to in frame.states:

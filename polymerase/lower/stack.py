@@ -25,9 +25,7 @@ class Operand:
 
     __slots__ = ("depth", "e", "fx", "reads", "size", "type")
 
-    def __init__(
-        self, e: Expr, type_: ValType, fx: int = 0, reads: int = 0, depth: int = 1, size: int = 1
-    ) -> None:
+    def __init__(self, e: Expr, type_: ValType, fx: int = 0, reads: int = 0, depth: int = 1, size: int = 1) -> None:
         self.e = e
         self.type = type_
         self.fx = fx

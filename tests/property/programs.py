@@ -274,7 +274,9 @@ class Function:
 def program(rng: random.Random) -> str:
     """The text of one module. It exports f0 …, the memory and the globals."""
     count = rng.randrange(1, 4)
-    pick: Callable[[int], list[str]] = lambda most: [rng.choice(TYPES) for _ in range(rng.randrange(0, most))]  # noqa: E731
+    pick: Callable[[int], list[str]] = lambda most: [
+        rng.choice(TYPES) for _ in range(rng.randrange(0, most))
+    ]  # noqa: E731
     funcs = [(pick(4), pick(3)) for _ in range(count)]
     size = rng.choice((20, 60, 150, 400))
     lines = ["(module", '(memory (export "memory") 1 2)', '(global $fuel (export "fuel") (mut i32) (i32.const 400))']
