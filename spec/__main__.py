@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from spec.engines import ENGINES, Settings
+from spec.engines import ENGINES, WHOLE, Settings
 from spec.runner import SUPPORT, Report, SuiteError, find_scripts, read_support, run, suite_folder, updated_support
 
 
@@ -40,14 +40,14 @@ def main(
     if wasi:
         from spec.wasi import run_wasi
 
-        sys.exit(run_wasi(paths, python=python, json_file=json_file, opt_level=opt_level))
+        sys.exit(run_wasi(paths, engine=engine, python=python, json_file=json_file, opt_level=opt_level))
     try:
         suite = suite_folder()
         scripts = find_scripts(suite, paths)
     except SuiteError as error:
         raise click.ClickException(str(error)) from error
     text = SUPPORT.read_text("utf-8")
-    support = read_support(text)
+    support = {} if engine in WHOLE else read_support(text)
     reports = []
     with ENGINES[engine](Settings(engine, opt_level, python, timeout)) as make_session:
         for report in run(suite, scripts, support, make_session):

@@ -237,7 +237,7 @@ class WasmtimeSession:
         try:
             self.modules.append(self.session.compile(data))
         except Exception as error:
-            raise Rejected("any", str(error)) from error
+            raise Rejected(*self.session.fault(data) or ("any", str(error))) from error
         return len(self.modules) - 1
 
     def run(self, steps: Sequence[Step]) -> list[Outcome]:
@@ -290,3 +290,4 @@ ENGINES = {
     "wasmtime": wasmtime,
     "wasmtime-2.0": wasmtime,
 }
+WHOLE = ("wasmtime",)  # engines that do all proposals, so that what support.md says is not about them

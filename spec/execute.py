@@ -7,7 +7,8 @@ of JSON on standard input, `{"modules": [package name], "steps": [step]}`, with 
 
 A step is a dict; "do" says what: "module" (instantiate number "module", unless "definition"), "instance", "register",
 "invoke" or "get". "expect" is `["return", patterns]`, `[fault, message]` with fault "trap", "exhaustion", "unlinkable"
-or "exception", or None: must not fail. "fault", where present, is why the module could not be compiled. Values and
+or "exception", or None: must not fail. "fault", where present, is why the module could not be compiled; with a
+"module" all the same, that is what remained of it without what is unsupported. Values and
 patterns are those of `spec.wast`: bits, never floats, so that NaN payloads are compared exactly.
 """
 
@@ -127,13 +128,14 @@ class Execution:
         if not step["definition"]:
             self.current = None
             self.instances.pop(step["name"], None)
+        if "module" in step:
+            self.defined = step["module"]
+            if step["name"] is not None:
+                self.definitions[step["name"]] = step["module"]
+            if not step["definition"]:
+                self.add_instance(step["name"], step["module"])
         if "fault" in step:
             raise Wrong(step["fault"])
-        self.defined = step["module"]
-        if step["name"] is not None:
-            self.definitions[step["name"]] = step["module"]
-        if not step["definition"]:
-            self.add_instance(step["name"], step["module"])
 
     def add_instance(self, name: str | None, module: int | None) -> None:
         """Makes an instance, which becomes the current one."""
