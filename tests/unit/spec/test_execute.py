@@ -149,8 +149,15 @@ def test_a_missing_export_fails_its_command_only() -> None:
 
 def test_commands_on_a_module_that_failed_fail_too() -> None:
     broken: Step = {**MODULE, "fault": "not compiled: unsupported: gc"}
+    del broken["module"]
     outcomes = Execution([instance(f=lambda: None)], {}).run([MODULE, broken, invoke(None)])
     assert [(False, "not compiled: unsupported: gc"), (False, "its module was not instantiated")] == outcomes[1:]
+
+
+def test_what_is_left_of_an_unsupported_module_is_used() -> None:
+    pruned: Step = {**MODULE, "fault": "not compiled: unsupported: gc"}
+    outcomes = Execution([instance(f=lambda: None)], {}).run([pruned, invoke(None)])
+    assert [(False, "not compiled: unsupported: gc"), (True, "")] == outcomes
 
 
 def test_definitions_instances_and_registration() -> None:
