@@ -275,7 +275,10 @@ class Exprs(Ints):
     def _signed_order(self, kind: str, n: int, x: Expr, y: Expr) -> ast.expr:
         if isinstance(x, Const) and not isinstance(y, Const):
             return self._signed_order(_SWAPPED[kind], n, y, x)
-        v, w = self.whole(x, PREFER_SIGNED), self.whole(y, PREFER_SIGNED)
+        v, w = (
+            u if not is_const(u) else self.signed(u, n)
+            for u in (self.whole(x, PREFER_SIGNED), self.whole(y, PREFER_SIGNED))
+        )
         if is_signed(v, n) and is_signed(w, n):
             return self.compare(v.node, _PYTHON[kind], w.node)
         if is_const(w):

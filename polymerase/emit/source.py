@@ -1,0 +1,213 @@
+"""Trees -> text, one statement a line, with a comment before each function and the wasm byte offset of every line.
+
+Expressions are rendered here, with no parentheses but those that the grammar needs; statements and layout are astor's.
+A line that may trap at several places is given the offset of its last call, else of its last memory access: of all
+frames but the innermost, the traceback shows calls.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from typing import Any
+
+from astor.code_gen import SourceGenerator
+
+from polymerase.emit.build import Hex
+
+_BINARY: dict[type[ast.operator], tuple[int, str]] = {
+    ast.BitOr: (6, " | "),
+    ast.BitXor: (7, " ^ "),
+    ast.BitAnd: (8, " & "),
+    ast.LShift: (9, " << "),
+    ast.RShift: (9, " >> "),
+    ast.Add: (10, " + "),
+    ast.Sub: (10, " - "),
+    ast.Mult: (11, " * "),
+    ast.Div: (11, " / "),
+    ast.FloorDiv: (11, " // "),
+    ast.Mod: (11, " % "),
+}
+_COMPARE: dict[type[ast.cmpop], str] = {
+    ast.Eq: " == ",
+    ast.NotEq: " != ",
+    ast.Lt: " < ",
+    ast.LtE: " <= ",
+    ast.Gt: " > ",
+    ast.GtE: " >= ",
+    ast.Is: " is ",
+    ast.IsNot: " is not ",
+}
+# How tightly an expression holds together, as the grammar has it
+_ANY, _IF, _OR, _AND, _NOT, _COMPARISON, _UNARY, _ATOM = 0, 1, 2, 3, 4, 5, 12, 14
+
+LineMap = list[tuple[int, int]]  # (line, byte offset), ascending lines; a line belongs to the last entry before it
+
+
+class Source(SourceGenerator):  # type: ignore[misc]  # astor has no types
+    """Renders one file. `comments` maps a function's name to the comment above it."""
+
+    def __init__(self, comments: dict[str, str] | None = None) -> None:
+        super().__init__("    ")
+        self.comments = comments or {}
+        self.marks: list[tuple[int, int]] = []  # (index in self.result, byte offset)
+        self._site = 0
+        self._rank = 0
+
+    def text(self) -> str:
+        """What has been written."""
+        return "".join(self.result).lstrip("\n").rstrip("\n") + "\n"
+
+    def line_map(self) -> LineMap:
+        """Which line came from which offset."""
+        lines: LineMap = []
+        line, at = 1, 0
+        # Leading newlines are stripped from the text.
+        first = "".join(self.result[:2])
+        line -= len(first) - len(first.lstrip("\n"))
+        for index, offset in self.marks:
+            line += sum(item.count("\n") for item in self.result[at : index + 1])
+            at = index + 1
+            if not lines or lines[-1] != (line, offset):
+                lines.append((line, offset))
+        return lines
+
+    # --- Statements
+
+    def _line(self, node: ast.stmt, *parts: str | ast.expr) -> None:
+        """A line of text; expressions among `parts` are rendered."""
+        self._rank, self._site = 0, node.lineno
+        text = "".join([part if isinstance(part, str) else self.render(part, _ANY) for part in parts])
+        self._put(text)
+
+    def _put(self, text: str) -> None:
+        self.newline()
+        self.marks.append((len(self.result), self._site))
+        self.write(text)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef, is_async: bool = False) -> None:
+        self.newline(extra=2)
+        comment = self.comments.get(node.name)
+        if comment:
+            self.write("# " + comment)
+        self._line(node, f"def {node.name}({', '.join([a.arg for a in node.args.args])}):")
+        self.body(node.body)
+        self.newline(extra=2)
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        self._line(node, self.render(node.targets[0], _ANY), " = ", node.value)
+
+    def visit_Expr(self, node: ast.Expr) -> None:
+        self._line(node, node.value)
+
+    def visit_Return(self, node: ast.Return) -> None:
+        if node.value is None:
+            self._line(node, "return")
+        else:
+            self._line(node, "return ", node.value)
+
+    def visit_While(self, node: ast.While) -> None:
+        self._line(node, "while ", node.test, ":")
+        self.body(node.body)
+
+    def visit_If(self, node: ast.If) -> None:
+        keyword = "if "
+        while True:
+            self._line(node, keyword, node.test, ":")
+            self.body(node.body)
+            match node.orelse:
+                case [ast.If() as inner]:
+                    node, keyword = inner, "elif "
+                case [_, *_]:
+                    self._site = node.orelse[0].lineno
+                    self._put("else:")
+                    self.body(node.orelse)
+                    return
+                case _:
+                    return
+
+    def statement(self, node: Any, *params: Any, **kw: Any) -> None:
+        """All other statements."""
+        self._site = node.lineno
+        self.newline()
+        self.marks.append((len(self.result), self._site))
+        self.write(*params)
+
+    # --- Expressions
+
+    def _calls(self, node: ast.expr, rank: int) -> None:
+        """`node` may trap; a call counts more than an access."""
+        if rank >= self._rank:
+            self._rank, self._site = rank, node.lineno
+
+    def _list(self, nodes: Iterable[ast.expr]) -> str:
+        return ", ".join([self.render(e, _IF) for e in nodes])
+
+    def render(self, node: ast.expr, outer: int) -> str:
+        """`node` as text, in parentheses if `outer` holds its operands tighter than `node` holds together."""
+        level, text = self._render(node, outer)
+        return text if level >= outer else f"({text})"
+
+    def _render(self, node: ast.expr, outer: int) -> tuple[int, str]:
+        render = self.render
+        match node:
+            case ast.Name():
+                return _ATOM, node.id
+            case Hex():
+                return _ATOM, f"0x{node.value:X}"
+            case ast.Constant():
+                return _ATOM, repr(node.value)
+            case ast.BinOp():
+                level, symbol = _BINARY[type(node.op)]
+                text = f"{render(node.left, level)}{symbol}{render(node.right, level + 1)}"
+                if type(node.op) in (ast.FloorDiv, ast.Mod):
+                    self._calls(node, 1)
+                return level, text
+            case ast.Subscript():
+                text = f"{render(node.value, _ATOM)}[{render(node.slice, _ANY)}]"
+                self._calls(node, 1)
+                return _ATOM, text
+            case ast.Compare():
+                text = render(node.left, _COMPARISON + 1)
+                for op, right in zip(node.ops, node.comparators, strict=True):
+                    text += _COMPARE[type(op)] + render(right, _COMPARISON + 1)
+                return _COMPARISON, text
+            case ast.Call():
+                text = f"{render(node.func, _ATOM)}({self._list(node.args)})"
+                self._calls(node, 2)
+                return _ATOM, text
+            case ast.IfExp():
+                # The test comes first, so that of several accesses the last evaluated one counts.
+                test = render(node.test, _OR)
+                return _IF, f"{render(node.body, _OR)} if {test} else {render(node.orelse, _IF)}"
+            case ast.UnaryOp(op=ast.Not()):
+                return _NOT, f"not {render(node.operand, _NOT)}"
+            case ast.UnaryOp():
+                return _UNARY, ("-" if isinstance(node.op, ast.USub) else "~") + render(node.operand, _UNARY)
+            case ast.BoolOp():
+                level, symbol = (_AND, " and ") if isinstance(node.op, ast.And) else (_OR, " or ")
+                return level, symbol.join([render(e, level + 1) for e in node.values])
+            case ast.NamedExpr():  # nowhere bare: Python 3.9 wants it so in an index
+                return _ATOM, f"({node.target.id} := {render(node.value, _IF)})"
+            case ast.Attribute():
+                text = render(node.value, _ATOM)
+                return _ATOM, f"({text}).{node.attr}" if text[0].isdigit() else f"{text}.{node.attr}"
+            case ast.Tuple():
+                text = self._list(node.elts) + ("," if len(node.elts) == 1 else "")
+                return (_ANY, text) if node.elts else (_ATOM, "()")
+            case ast.List():
+                return _ATOM, f"[{self._list(node.elts)}]"
+            case _:
+                raise TypeError(f"no text for {node}")
+
+
+def to_source(tree: ast.Module, comments: dict[str, str] | None = None) -> str:
+    """The text of a whole tree."""
+    return render_file(tree, comments)[0]
+
+
+def render_file(tree: ast.Module, comments: dict[str, str] | None = None) -> tuple[str, LineMap]:
+    """The text of a tree, and which of its lines came from where."""
+    source = Source(comments)
+    source.visit(tree)
+    return source.text(), source.line_map()
