@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Final, NoReturn, Protocol
 
-from polymerase.errors import InvalidError, UnsupportedError, Where
+from polymerase.errors import InternalError, InvalidError, UnsupportedError, Where
 from polymerase.wasm.decode import iter_body
 from polymerase.wasm.module import Code, Module
 from polymerase.wasm.ops import OPS
@@ -34,8 +34,8 @@ UNKNOWN: Final = NumType("unknown", 0)
 
 # Operands that calls, blocks and branches of large types may move before time counts as out of proportion:
 # a fixed allowance, and some a byte of the module. Types of up to `_SMALL` operands are not charged.
-_ALLOWANCE: Final = 10_000_000
-_ALLOWANCE_A_BYTE: Final = 64
+_ALLOWANCE: Final = 1_000_000
+_ALLOWANCE_A_BYTE: Final = 16
 _SMALL: Final = 16
 
 
@@ -98,7 +98,7 @@ def local_types(func_type: FuncType, code: Code) -> _Locals:
 
 
 # Instructions that the row types completely: (parameter, second parameter, result, width of the access or None), each
-# type None where there is none. The rest of the rows is up to `_Body.rare`.
+# type None where there is none. The rest of the rows is up to `_rare`.
 _Signature = tuple[ValType | None, ValType | None, ValType | None, int | None]
 
 
@@ -205,9 +205,13 @@ def validate_body(context: Context, i: int) -> None:
                 a, b, result, width = signature
                 if width is not None and (imm[2] >= memories or imm[0] > width or imm[1] > 0xFFFFFFFF):
                     _bad_memarg(op, imm, memories, at)
-                if b is None:
-                    if result is None:
-                        raise AssertionError(f"no instruction of one operand lacks a result: {op:#x}")
+                if result is None:
+                    if stack[-1] is b and stack[-2] is a:
+                        del stack[-2:]
+                    else:
+                        row = OPS[op]
+                        take(stack, row.params, row.name, at)
+                elif b is None:
                     if a is None:
                         stack.append(result)
                     elif stack[-1] is a:
@@ -215,16 +219,13 @@ def validate_body(context: Context, i: int) -> None:
                     else:
                         take(stack, (a,), OPS[op].name, at)
                         stack.append(result)
-                elif a is not None and stack[-1] is b and stack[-2] is a:
-                    if result is None:
-                        del stack[-2:]
-                    else:
-                        stack.pop()
-                        stack[-1] = result
+                elif stack[-1] is b and stack[-2] is a:
+                    stack.pop()
+                    stack[-1] = result
                 else:
                     row = OPS[op]
                     take(stack, row.params, row.name, at)
-                    stack += row.results
+                    stack.append(result)
             elif op == 0x0B:  # end
                 opener, block_type, outer = frames.pop()
                 labels.pop()
@@ -505,7 +506,7 @@ def _rare(context: Context, stack: list[ValType], op: int, imm: Any, at: int) ->
                 case "none":
                     pass
                 case _:
-                    raise AssertionError(f"no rule for {row.name}")
+                    raise InternalError("validate", f"no rule for {row.name}", Where(at=at))
     take(stack, params, row.name, at)
     stack += results
 
