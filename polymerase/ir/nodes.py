@@ -70,7 +70,7 @@ class Op:
 
 @dataclass(frozen=True, slots=True)
 class Logic:
-    """Short-circuit `and`/`or` (`is_and`) of two i32 conditions: a condition, 0 or not 0, `b` evaluated only if needed."""
+    """Short-circuit `and` or `or` (`is_and`) of two i32 conditions: 0 or not 0, with `b` evaluated only if needed."""
 
     is_and: bool
     a: Expr
@@ -79,7 +79,7 @@ class Logic:
 
 @dataclass(frozen=True, slots=True)
 class Select:
-    """`a` if `cond` is not 0 else `b`. `a` and `b` have no effects, so evaluating one of them, after `cond`, is right."""
+    """`a` if `cond` is not 0 else `b`. `a` and `b` have no effects, so evaluating one of them after `cond` is right."""
 
     cond: Expr
     a: Expr
@@ -215,7 +215,7 @@ class If:
 
 @dataclass(frozen=True, slots=True)
 class While:
-    """An endless loop; left by Break, Return, TailCall or a trap. One whose body never continues runs once: a forward block."""
+    """An endless loop, left by Break, Return, TailCall or a trap. One that always leaves runs once: a forward block."""
 
     body: Body
     at: int

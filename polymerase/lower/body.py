@@ -238,8 +238,8 @@ class _Lowering:
         self.frames.append(_Frame(imm, len(self.stack.items) - len(imm.params)))
 
     def op_loop(self, row: OpRow, imm: FuncType, at: int) -> None:
-        self.stack.settle(at)
         operands = self.stack.pop_many(len(imm.params))
+        self.stack.settle(at)
         frame = _Frame(imm, len(self.stack.items))
         frame.is_loop = True
         frame.vars = tuple(map(self.new_temp, imm.params))

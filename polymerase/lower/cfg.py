@@ -134,14 +134,10 @@ def simplify(entry: Block) -> tuple[Block, list[Block]]:
     """
     entry = _thread(entry)
     for _ in range(ROUNDS):
-        order = reverse_postorder(entry)
-        changed = _copy_last_blocks(order)
-        if changed:
-            order = reverse_postorder(entry)
-        changed |= _join(order)
-        order = reverse_postorder(entry)
-        changed |= _short_circuit(order)
-        if not changed:
+        changed = _join(reverse_postorder(entry))
+        changed |= _short_circuit(reverse_postorder(entry))
+        # Copies last: they hide that two conditions lead to one place.
+        if not changed and not _copy_last_blocks(reverse_postorder(entry)):
             break
         entry = _thread(entry)
     order = reverse_postorder(entry)

@@ -8,7 +8,6 @@ program ends, and both engines end at the same place.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 
 TYPES = ("i32", "i64", "f32", "f64")
 
@@ -107,7 +106,8 @@ class Function:
         results = f"(result {' '.join(self.results)})" if self.results else ""
         fuel = "(global.set $fuel (i32.sub (global.get $fuel) (i32.const 1)))"
         stop = "(if (i32.eqz (global.get $fuel)) (then unreachable))"
-        return f'(func $f{self.me} (export "f{self.me}") {params} {results} {locals_}\n{fuel} {stop}\n(block $out {results}\n{body}))'
+        head = f'(func $f{self.me} (export "f{self.me}") {params} {results} {locals_}'
+        return f"{head}\n{fuel} {stop}\n(block $out {results}\n{body}))"
 
     def fresh(self) -> str:
         self.count += 1
@@ -151,7 +151,8 @@ class Function:
         if kind == 3:
             t = rng.choice(TYPES)
             op = rng.choice(STORES[t])
-            return f"({t}.{op} offset={rng.randrange(0, 20)} {self.address(depth)} {self.expr(t, depth + 1)})"
+            address, value = self.address(depth), self.expr(t, depth + 1)
+            return f"({t}.{op} offset={rng.randrange(0, 20)} {address} {_one_nan(t, value)})"
         if kind == 4:
             t = rng.choice(TYPES)
             return f"(global.set $g_{t} {self.expr(t, depth + 1)})"
@@ -228,7 +229,8 @@ class Function:
         if kind < 6:
             return self.leaf(t)
         if kind < 10:
-            return f"({t}.{rng.choice(BINARY[t])} {self.expr(t, depth + 1)} {self.expr(t, depth + 1)})"
+            op, a, b = rng.choice(BINARY[t]), self.expr(t, depth + 1), self.expr(t, depth + 1)
+            return f"({t}.{op} {a} {_one_nan(t, b) if op == 'copysign' else b})"
         if kind == 10:
             return f"({t}.{rng.choice(UNARY[t])} {self.expr(t, depth + 1)})"
         if kind == 11:
@@ -271,12 +273,18 @@ class Function:
         return f"({t}.const {rng.choice(EDGES[t])})"
 
 
+def _one_nan(t: str, value: str) -> str:
+    """The value with its NaN, whose sign and payload the specification leaves open, made the canonical one."""
+    return f"(call $one_nan_{t} {value})" if t[0] == "f" else value
+
+
 def program(rng: random.Random) -> str:
     """The text of one module. It exports f0 …, the memory and the globals."""
     count = rng.randrange(1, 4)
-    pick: Callable[[int], list[str]] = lambda most: [
-        rng.choice(TYPES) for _ in range(rng.randrange(0, most))
-    ]  # noqa: E731
+
+    def pick(most: int) -> list[str]:
+        return [rng.choice(TYPES) for _ in range(rng.randrange(0, most))]
+
     funcs = [(pick(4), pick(3)) for _ in range(count)]
     size = rng.choice((20, 60, 150, 400))
     lines = ["(module", '(memory (export "memory") 1 2)', '(global $fuel (export "fuel") (mut i32) (i32.const 400))']
@@ -285,6 +293,9 @@ def program(rng: random.Random) -> str:
     for i, (params, results) in enumerate(funcs):
         types = [f"(param {' '.join(params)})" if params else "", f"(result {' '.join(results)})" if results else ""]
         lines.append(f"(type $t{i} (func {' '.join(types)}))")
+    for t in ("f32", "f64"):
+        test = f"(select (local.get 0) ({t}.const nan) ({t}.eq (local.get 0) (local.get 0)))"
+        lines.append(f"(func $one_nan_{t} (param {t}) (result {t}) {test})")
     lines.append(f"(table {count + 2} funcref) (elem (i32.const 0) {' '.join(f'$f{i}' for i in range(count))})")
     lines.extend(Function(rng, funcs, i, size).text() for i in range(count))
     return "\n".join(lines) + ")\n"
