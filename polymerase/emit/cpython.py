@@ -17,7 +17,7 @@ import ast
 
 from polymerase.emit import build as b
 from polymerase.emit.build import Int, is_name
-from polymerase.emit.expr import PREFER_SIGNED, SIGNED, UNSIGNED, Exprs, width_of
+from polymerase.emit.expr import PREFER_SIGNED, SIGNED, UNSIGNED, Exprs, bits_of, width_of
 from polymerase.emit.ints import half_of, is_const, is_unsigned, mask_of
 from polymerase.emit.names import suffix
 from polymerase.ir.nodes import Expr, Load, Op, Store
@@ -35,6 +35,26 @@ class CPython(Exprs):
     def shifted(self, node: ast.expr, k: int) -> ast.expr:
         # Products are specialised by the interpreter, shifts are not.
         return self.binop(node, b.MUL, self.const(1 << k)) if k <= 5 else super().shifted(node, k)
+
+    def unsigned(self, v: Int, n: int) -> Int:
+        """A variable plus a constant is tested rather than masked, which takes a third less: most sums in loops are
+        such, and a mask of 32 ones is an int of two digits."""
+        if is_unsigned(v, n):
+            return v
+        match v.node:
+            case ast.BinOp(left=ast.Name() as x, op=ast.Add(), right=ast.Constant(value=int(c))):
+                if v.lo == c and v.hi - c <= mask_of(n):  # x is in [0, 2^n)
+                    top = self.mask((1 << n) - c)
+                    test: ast.expr = self.compare(x, b.NE, top) if c == 1 else self.compare(x, b.LT, top)
+                    over = self.const(0) if c == 1 else self.binop(x, b.SUB, top)
+                    return Int(self.if_exp(test, v.node, over), 0, mask_of(n), v.zeros)
+            case ast.BinOp(left=ast.Name() as x, op=ast.Sub(), right=ast.Constant(value=int(c))):
+                if v.lo == -c and v.hi + c <= mask_of(n):
+                    top = self.mask((1 << n) - c)
+                    test = x if c == 1 else self.compare(x, b.GE, self.const(c))
+                    under = top if c == 1 else self.binop(x, b.ADD, top)
+                    return Int(self.if_exp(test, v.node, under), 0, mask_of(n), v.zeros)
+        return super().unsigned(v, n)
 
     # --- Addresses
 
@@ -168,6 +188,8 @@ class CPython(Exprs):
             v = self.integer(v.lo & mask_of(width))
         elif not is_unsigned(v, width) and -half_of(width) <= v.lo and v.hi < half_of(width):
             return f"s{width}", v.node
+        if width == bits_of(e):
+            return f"u{width}", self.number(self.unsigned(v, width))
         return f"u{width}", self.number(self.masked(v, mask_of(width)))
 
     def _stored_float(self, e: Expr) -> tuple[ast.expr, bool]:
