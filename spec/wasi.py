@@ -69,7 +69,8 @@ Engine = Callable[[Case, "Path | None"], Outcome]
 
 def find_cases(folder: Path, names: Sequence[str] = ()) -> list[Case]:
     """All modules of the suite, or those named: `rust/fd_readdir`, `fd_readdir` or `rust`. Raises LookupError."""
-    cases = [_read_case(wasm, folder) for wasm in sorted(folder.glob("*/*.wasm"))]
+    found_here = (*folder.glob("*/*.wasm"), *folder.glob("*/testsuite/wasm32-wasip1/*.wasm"))  # flat, or as cloned
+    cases = [_read_case(wasm, folder) for wasm in sorted(found_here)]
     if not cases:
         raise LookupError(f"no modules in {folder}")
     chosen = []
@@ -86,7 +87,7 @@ def _read_case(wasm: Path, folder: Path) -> Case:
     if wasm.with_suffix(".json").exists():
         options = json.loads(wasm.with_suffix(".json").read_text("utf-8"))
     return Case(
-        wasm.relative_to(folder).with_suffix("").as_posix(),
+        f"{wasm.relative_to(folder).parts[0]}/{wasm.stem}",
         wasm,
         tuple(options.get("args", ())),
         options.get("env", {}),
