@@ -21,7 +21,7 @@ from .numeric import f32_reinterpret_i32, i32_reinterpret_f32
 from .traps import OUT_OF_BOUNDS_MEMORY, Trap
 from .types import Limits, MemoryType
 
-__polymerase_helper__ = True  # frames of this module may be the guest's innermost ones (see func.py)
+__polymerase_helper__ = True  # frames of this module may be the guest's innermost ones (see border.py)
 
 PAGE = 65536
 MAX_PAGES = 65536  # 4 GiB, what 32-bit addresses reach
@@ -59,8 +59,11 @@ class Memory:
 
     __slots__ = ("__weakref__", "_map", "_reserved", "_users", "data", "max", "min", "size")
 
-    def __init__(self, min: int, max: int | None = None) -> None:
-        """A zeroed memory of `min` pages that may grow to `max` (None: 65536). ValueError, MemoryError."""
+    def __init__(self, min: int | MemoryType, max: int | None = None) -> None:
+        """A zeroed memory of `min` pages that may grow to `max` (None: 65536); or one of a type. ValueError,
+        MemoryError."""
+        if isinstance(min, MemoryType):
+            min, max = min.limits
         if not 0 <= min <= MAX_PAGES or max is not None and not min <= max <= MAX_PAGES:
             raise ValueError(f"memory limits: expected 0 <= min <= max <= {MAX_PAGES}, got {min} and {max}")
         self.min = min

@@ -17,7 +17,7 @@ import struct
 
 from .traps import DIVIDE_BY_ZERO, INTEGER_OVERFLOW, INVALID_CONVERSION, Trap
 
-__polymerase_helper__ = True  # frames of this module may be the guest's innermost ones (see func.py)
+__polymerase_helper__ = True  # frames of this module may be the guest's innermost ones (see border.py)
 
 _M32 = 0xFFFFFFFF
 _M64 = 0xFFFFFFFFFFFFFFFF

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from types import TracebackType
 from typing import NamedTuple, NoReturn
 
-__polymerase_helper__ = True  # frames of this module may be the guest's innermost ones (see func.py)
+__polymerase_helper__ = True  # frames of this module may be the guest's innermost ones (see border.py)
 
 OUT_OF_BOUNDS_MEMORY = "out of bounds memory access"
 OUT_OF_BOUNDS_TABLE = "out of bounds table access"
@@ -35,7 +36,7 @@ class Frame(NamedTuple):
     offset: int | None
 
     def __str__(self) -> str:
-        name = "" if self.name is None else f" {_quoted(self.name)}"
+        name = "" if self.name is None else f" {quoted(self.name)}"
         offset = "" if self.offset is None else f" at {self.offset:#x}"
         return f"func {self.func}{name}{offset}"
 
@@ -49,6 +50,7 @@ class Trap(Exception):
 
     frames: list[Frame]
     elided: int
+    _cut: TracebackType | None = None  # border.py's: what of the traceback it has been through
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -98,7 +100,7 @@ def format_trap(trap: Trap) -> str:
     return f"trap: {trap}\nwasm traceback (innermost last):\n  " + "\n  ".join(lines)
 
 
-def _quoted(name: str, limit: int = 60) -> str:
+def quoted(name: str, limit: int = 60) -> str:
     """A hostile name on one line, in double quotes, printable, cut at `limit` characters."""
     shown = name if len(name) <= limit else name[:limit] + "…"
     return '"' + "".join(c if c.isprintable() and c not in '"\\' else _escape(c) for c in shown) + '"'

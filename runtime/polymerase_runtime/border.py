@@ -1,0 +1,278 @@
+"""The border between Python and the guest: how deep the guest may recurse, and what its errors become.
+
+Python's own checks are the guest's: an index out of range of a view is an access out of bounds, a division by zero is
+one. `translate` turns such an exception into the Trap that the spec asks for, if it comes from guest code, that is if
+its innermost frame runs in a namespace with the key `__polymerase__`. Whatever a host function raises is left alone.
+
+Guest code may recurse deeper than Python's limit of 1,000. The limit belongs to the process, so it is raised when the
+outermost call enters the guest and restored when it leaves, or, with guests in several threads, when the last one
+does. How far it may be raised depends on what protects the C stack:
+- CPython 3.12 and later count what uses the C stack apart, and calls from Python to Python use none.
+- CPython 3.11 counts both in one; calls from Python to Python use no stack, but what a host function does may.
+- CPython 3.9 and 3.10, and PyPy, use the stack for every call.
+So before 3.12 the limit is a share of the thread's stack; `deep_stack` lends a call a thread with a large one.
+A guest that calls the host that calls the guest uses the C stack everywhere: `MAX_NESTED` bounds it.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import sys
+import threading
+from sys import getrecursionlimit, setrecursionlimit
+from threading import get_ident
+from types import TracebackType
+from typing import Any, Callable
+
+from .traps import (
+    DIVIDE_BY_ZERO,
+    INTEGER_OVERFLOW,
+    INVALID_CONVERSION,
+    KEPT_FRAMES,
+    OUT_OF_BOUNDS_MEMORY,
+    STACK_EXHAUSTED,
+    UNDEFINED_ELEMENT,
+    Frame,
+    Trap,
+    trace,
+)
+
+__polymerase_helper__ = True  # a call that fails on entry, for want of stack, is the guest's
+
+_PYPY = sys.implementation.name == "pypy"
+_FREE_CALLS = not _PYPY and sys.version_info >= (3, 12)  # guest calls use no C stack, and what does is counted apart
+
+# Python frames that guest code may use in all. Each has about 500 bytes and its locals, on the heap.
+MAX_DEPTH = 60_000
+# Bytes of C stack a unit of the recursion limit may take. CPython, measured by how deep host code could recurse in
+# 8 MB before it crashed: calls through slots (__call__, __getattr__) 10,900 to 22,000 deep, sorted(key=…) 3,250 (3.11)
+# and 4,950 (3.9). PyPy takes its limit as multiples of 768 bytes.
+_UNIT = 1300 if _PYPY else 840 if sys.version_info >= (3, 11) else 2800
+_DEEP_STACKS = (256 << 20, 64 << 20, 16 << 20)  # sizes to try, bytes
+MAX_NESTED = 400  # calls from host functions back into the guest, in one thread
+_MAX_NESTED_DEEP = 20_000  # in a thread of deep_stack
+
+
+def _main_stack() -> int:
+    """Bytes of stack the main thread may use; 0 where that is unknown."""
+    try:
+        import resource
+
+        size = resource.getrlimit(resource.RLIMIT_STACK)[0]
+    except (ImportError, OSError, ValueError):
+        return 0
+    return 64 << 20 if size == resource.RLIM_INFINITY or size > 64 << 20 else size
+
+
+def _limit_of(stack: int) -> int:
+    """The recursion limit for a thread with so many bytes of stack."""
+    return MAX_DEPTH if _FREE_CALLS else max(1000, min(MAX_DEPTH, stack // _UNIT))
+
+
+# The state, of the process as the limit is. Generated calls (func.py) run in this module's namespace and inline the
+# common case of `enter` and `leave`: the outermost call, by the main thread, of the only guest running.
+_main = threading.main_thread().ident
+_limit = _limit_of(_main_stack())  # for the main thread
+_owner: int | None = 0  # the thread in guest code that raised the limit; 0: none; -1: it left, but others did not yet
+_idle = 0  # what _owner becomes when that thread leaves
+_normal = 1000  # the limit to restore then
+_nested = 0  # depth of its calls back into the guest
+_sharers = 0  # other threads in guest code
+_saved = 1000  # the limit to restore when the last of them has left
+_deep: dict[int, int] = {}  # thread of deep_stack -> its limit
+_lock = threading.Lock()  # for all that concerns other threads
+_local = threading.local()  # depth: calls into the guest, of a sharer
+
+
+def enter(me: int) -> bool:
+    """Let the thread `me` enter guest code where that is not the common case. False: it must not, its stack is too
+    small for the limit in force."""
+    global _owner, _normal, _idle, _nested, _sharers, _saved
+    most = _MAX_NESTED_DEEP if me in _deep else MAX_NESTED
+    if _owner == me:
+        if _nested >= most:
+            raise Trap(STACK_EXHAUSTED)
+        _nested += 1
+        return True
+    mine = _deep.get(me) or (
+        _limit if me == _main else _limit_of(threading.stack_size() or min(_main_stack(), 8 << 20))
+    )
+    depth: int = getattr(_local, "depth", 0)
+    if depth >= most:
+        raise Trap(STACK_EXHAUSTED)
+    with _lock:
+        if not depth:
+            if _owner == 0 or _owner == -1 and not _sharers:
+                _owner = me
+                _idle = _nested = 0
+                _normal = getrecursionlimit()
+                if _normal < mine:
+                    setrecursionlimit(mine)
+                return True
+            in_force = getrecursionlimit()
+            if in_force > mine and not _FREE_CALLS:
+                return False
+            if not _sharers:  # the owner must not restore the limit under us
+                _saved = _normal
+                _normal = in_force
+                _idle = -1
+            _sharers += 1
+        _local.depth = depth + 1
+        return True
+
+
+def leave(me: int) -> None:
+    """Undo `enter`."""
+    global _owner, _normal, _idle, _nested, _sharers
+    if _owner == me:
+        if _nested:
+            _nested -= 1
+        else:
+            _owner = _idle
+            restore()
+        return
+    with _lock:
+        _local.depth -= 1
+        if not _local.depth:
+            _sharers -= 1
+            if not _sharers:
+                _normal = _saved
+                _idle = 0
+                if _owner == -1:
+                    _owner = 0
+                    restore()
+
+
+def restore() -> None:
+    """Put the recursion limit back; a little higher if the stack is deeper by now than Python lets it be."""
+    limit = _normal
+    while True:
+        try:
+            setrecursionlimit(limit)
+            return
+        except RecursionError:
+            limit += 100
+
+
+def deep_stack(fn: Callable[..., Any], *args: Any) -> Any:
+    """Call `fn(*args)` where guest code may recurse to MAX_DEPTH: on a thread with a large stack, where Python needs
+    one. For whole programs. Returns or raises what `fn` does; Ctrl-C raises KeyboardInterrupt here and abandons it."""
+    if _FREE_CALLS:
+        return fn(*args)
+    result: list[Any] = []
+    error: list[BaseException] = []
+
+    def run() -> None:
+        me = get_ident()
+        _deep[me] = _limit_of(size * 3 // 4)
+        try:
+            result.append(fn(*args))
+        except BaseException as e:
+            error.append(e)
+        finally:
+            del _deep[me]
+
+    for size in _DEEP_STACKS:
+        thread = threading.Thread(target=run, name="deep_stack", daemon=True)
+        with _lock:
+            old = threading.stack_size(size)
+            try:
+                thread.start()
+            except (RuntimeError, MemoryError):  # no room for such a stack
+                continue
+            finally:
+                threading.stack_size(old)
+        thread.join()
+        if error:
+            raise error.pop()
+        return result[0]
+    return fn(*args)
+
+
+# --- What the guest's errors become
+
+_FUNC = re.compile(r"func(\d+)")
+
+
+def translate(e: Exception, outermost: bool) -> Exception | None:
+    """The Trap that the exception `e`, caught at the border, stands for; None if it is to pass as it is.
+
+    The Trap's `frames` name the guest's functions; their Python frames are cut from its traceback. If `outermost`,
+    the stack is added as a note (CPython 3.11), for tracebacks to show.
+    """
+    seen = e._cut if isinstance(e, Trap) else None  # where the border that it passed before began
+    border = tb = innermost = e.__traceback__
+    guest = []
+    kept = []
+    while tb is not None and tb is not seen:
+        innermost = tb
+        names = tb.tb_frame.f_globals
+        if "__polymerase__" in names:
+            guest.append(tb)
+        elif "__polymerase_helper__" not in names and tb is not border:
+            kept.append(tb)
+        tb = tb.tb_next
+    if not isinstance(e, Trap):
+        trap = _trap_of(e, innermost)
+        if trap is None:
+            return None
+    else:
+        trap = e
+        rest = tb
+        for entry in reversed(kept):
+            entry.tb_next = rest
+            rest = entry
+        trap._cut = trap.__traceback__ = rest
+    _add_frames(trap, guest)
+    if outermost and sys.version_info >= (3, 11):
+        lines = trace(trap)
+        trap.__notes__ = ["wasm traceback (innermost last):\n  " + "\n  ".join(lines)] if lines else []
+    return trap
+
+
+def _trap_of(e: Exception, tb: TracebackType | None) -> Trap | None:
+    words = _WORDS.get(type(e))
+    if words is None or tb is None:
+        return None
+    names = tb.tb_frame.f_globals
+    if "__polymerase__" not in names and not (type(e) is RecursionError and "__polymerase_helper__" in names):
+        return None
+    if type(e) is IndexError and str(e).startswith("list"):
+        words = UNDEFINED_ELEMENT
+    return Trap(words)
+
+
+# What Python's own checks mean in guest code. Those of memoryview, bytearray and struct all mean the same; list's, of a
+# table, are told by their text. OverflowError and ValueError come from int() of an infinity and a NaN.
+_WORDS: dict[type, str] = {
+    IndexError: OUT_OF_BOUNDS_MEMORY,
+    struct.error: OUT_OF_BOUNDS_MEMORY,
+    ZeroDivisionError: DIVIDE_BY_ZERO,
+    RecursionError: STACK_EXHAUSTED,
+    OverflowError: INTEGER_OVERFLOW,
+    ValueError: INVALID_CONVERSION,
+}
+
+
+def _add_frames(trap: Trap, entries: list[TracebackType]) -> None:
+    """Put the guest's frames of `entries` before those the trap has, and drop the middle of a deep stack."""
+    elided = max(0, len(entries) - 2 * KEPT_FRAMES)
+    if elided:
+        entries = entries[:KEPT_FRAMES] + entries[-KEPT_FRAMES:]
+    frames = [frame for tb in entries for frame in _frame(tb)] + trap.frames
+    more = max(0, len(frames) - 2 * KEPT_FRAMES)
+    if more:
+        frames = frames[:KEPT_FRAMES] + frames[-KEPT_FRAMES:]
+    trap.frames = frames
+    trap.elided += elided + more
+
+
+def _frame(tb: TracebackType) -> list[Frame]:
+    code = tb.tb_frame.f_code
+    instance = tb.tb_frame.f_globals["__polymerase__"]
+    match = _FUNC.match(code.co_name)
+    if match is None:  # module level: a loader
+        return []
+    i = int(match.group(1))
+    return [Frame(i, instance.info.wasm_names.get(i), instance.code.locate(code.co_filename, tb.tb_lineno))]

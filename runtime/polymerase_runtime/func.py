@@ -1,0 +1,345 @@
+"""Functions as Python sees them (spec 4.2.6), and Python's functions as the guest sees them.
+
+A Func checks and converts its arguments, calls the raw callable with internal values, and gives signed results. Calls
+of few parameters are generated per signature: for [i32] -> [i32] about
+
+    def __call__(self, a0=MISSING, *rest):
+        if rest or type(a0) is not int or not -0x80000000 <= a0 <= 0xFFFFFFFF:
+            (a0,) = arguments(self, (a0, *rest))
+        <enter the guest: see border.py>
+        try:
+            r = self.raw(a0 & 0xFFFFFFFF)
+        except Exception as e:
+            error = translate(e, …)
+            if error is None:
+                raise
+        else:
+            return (r ^ 0x80000000) - 0x80000000
+        finally:
+            <leave the guest>
+        raise error
+
+which costs 0.2 µs more than the call of `raw`; a generic call would cost 1 µs. Likewise for host functions, whose
+wrapper is a frame of its own: a host function may be written in C, and its IndexError is not the guest's.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from threading import get_ident
+from types import FunctionType, MethodType
+from typing import TYPE_CHECKING, Any, Callable
+
+from . import border
+from .numeric import f32_round
+from .traps import quoted
+from .types import FuncType
+from .values import results_to_internal, results_to_public, show, to_f32, to_internal, to_public
+
+if TYPE_CHECKING:
+    from .instance import Exports, Instance
+    from .memory import Memory
+
+Raw = Callable[..., Any]
+
+_GENERATED_PARAMS = 12  # signatures with more parameters, or beyond so many signatures, take the generic way:
+_GENERATED = 512  # a hostile module may have any number of either
+
+
+_PLAIN = re.compile(r'[\w.$<>:" -]{1,200}\Z', re.ASCII)  # a name that needs no quotes
+
+
+class Missing:
+    """The default of a parameter that has none."""
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING = Missing()
+
+
+class Func:
+    """A function of an instance, or of the host, that Python and instances may call.
+
+    Integer arguments are taken in [-2^(n-1), 2^n), results are signed; several results are a tuple. Raises TypeError
+    or OverflowError naming function, parameter and value, Trap when the guest traps, and what host functions raise.
+
+    `type` is its FuncType, `name` what to call it in messages, `raw` the callable with internal values, `instance`
+    and `index` where it is from (None: a host function's).
+    """
+
+    __slots__ = ("__weakref__", "index", "instance", "name", "raw", "type")
+    __polymerase_func__ = True
+
+    def __init__(
+        self, type: FuncType, raw: Raw, name: str, instance: Instance | None = None, index: int | None = None
+    ) -> None:
+        self.type = type
+        self.raw = raw
+        self.name = name
+        self.instance = instance
+        self.index = index
+
+    def __repr__(self) -> str:
+        return f"<Func {self.name} {self.type}>"
+
+    def __call__(self, *args: Any) -> Any:
+        """Specialise this object to its signature, then call."""
+        self.__class__ = _call_class(self.type)
+        return self(*args)
+
+
+def arguments(f: Func, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Checked arguments in internal form. TypeError, OverflowError."""
+    params = f.type.params
+    name = f.name if _PLAIN.match(f.name) else quoted(f.name)
+    args = tuple(a for a in args if a is not MISSING)
+    if len(args) != len(params):
+        raise TypeError(f"{name}: expected {len(params)} arguments [{' '.join(params)}], got {len(args)}")
+    return tuple(to_internal(t, a, f"{name}: parameter {i}") for i, (t, a) in enumerate(zip(params, args)))
+
+
+class _Generic(Func):
+    """A Func of any signature."""
+
+    __slots__ = ()
+
+    def __call__(self, *args: Any) -> Any:
+        internal = arguments(self, args)
+        me = get_ident()
+        if not border.enter(me):
+            return border.deep_stack(self, *args)
+        try:
+            result = self.raw(*internal)
+        except Exception as e:
+            error = border.translate(e, not border._nested)
+            if error is None:
+                raise
+        else:
+            return results_to_public(self.type.results, result)
+        finally:
+            border.leave(me)
+        raise error
+
+
+_RANGES = {"i32": (-(1 << 31), (1 << 32) - 1), "i64": (-(1 << 63), (1 << 64) - 1)}
+_classes: dict[FuncType, type[Func]] = {}
+
+
+def _call_class(t: FuncType) -> type[Func]:
+    found = _classes.get(t)
+    if found is None:
+        if len(t.params) > _GENERATED_PARAMS or len(t.results) > _GENERATED_PARAMS or len(_classes) >= _GENERATED:
+            return _Generic
+        found = _classes[t] = _generate_class(t)
+    return found
+
+
+def _generate_class(t: FuncType) -> type[Func]:
+    names = [f"a{i}" for i in range(len(t.params))]
+    tests = ["rest", *(_test(p, a) for p, a in zip(t.params, names))]
+    args = ", ".join(_argument(p, a) for p, a in zip(t.params, names))
+    results = [_result(r, f"r[{i}]" if len(t.results) > 1 else "r") for i, r in enumerate(t.results)]
+    value = "None" if not results else results[0] if len(results) == 1 else f"({', '.join(results)})"
+    source = f"""
+def __call__(self, {"".join(f"{a}=MISSING, " for a in names)}*rest):
+    global _owner, _normal, _nested
+    if {" or ".join(tests)}:
+        {f"{', '.join(names)}, = " if names else ""}arguments(self, {f"({', '.join(names)}, *rest)" if names else "rest"})
+    me = get_ident()
+    if _owner == 0 and me == _main:
+        _owner = me
+        _nested = 0
+        _normal = getrecursionlimit()
+        if _normal < _limit:
+            setrecursionlimit(_limit)
+    elif not enter(me):
+        return deep_stack(self, {", ".join(names)})
+    try:
+        r = self.raw({args})
+    except Exception as e:
+        error = translate(e, not _nested)
+        if error is None:
+            raise
+    else:
+        return {value}
+    finally:
+        if _owner == me and not _nested:
+            _owner = _idle
+            try:
+                setrecursionlimit(_normal)
+            except RecursionError:
+                restore()
+        else:
+            leave(me)
+    raise error
+"""
+    scope = {"MISSING": MISSING, "arguments": arguments, "f32_round": f32_round, "to_f32": to_f32}
+    call = _define(source, "__call__", vars(border), scope)
+    return type("Func", (Func,), {"__slots__": (), "__call__": call, "__doc__": Func.__doc__})
+
+
+def _define(source: str, name: str, namespace: dict[str, Any], scope: dict[str, Any]) -> Any:
+    """The function that `source` defines, with the names of `scope` as free variables and the globals `namespace`."""
+    inner = "".join(f"\n    {line}" for line in source.strip().splitlines())
+    code = f"def outer({', '.join(sorted(scope))}):{inner}\n    return {name}"
+    made: dict[str, Any] = {}
+    exec(compile(code, "<polymerase border>", "exec"), namespace, made)
+    return made["outer"](**scope)
+
+
+def _test(t: str, a: str) -> str:
+    """Source that is true if the argument `a` needs a closer look. None passes as a null reference."""
+    if t in _RANGES:
+        low, high = _RANGES[t]
+        return f"type({a}) is not int or not {low} <= {a} <= {high}"
+    if t == "f64" or t == "f32":
+        return f"type({a}) is not float"
+    return f"{a} is not None"
+
+
+def _argument(t: str, a: str) -> str:
+    """Source of the internal form of an argument; those that had a closer look have it already."""
+    return (
+        f"{a} & {_RANGES[t][1]}"
+        if t in _RANGES
+        else f"f32_round({a}) if {a} == {a} else to_f32({a})" if t == "f32" else a
+    )
+
+
+def _result(t: str, r: str) -> str:
+    return f"({r} ^ {1 << 31}) - {1 << 31}" if t == "i32" else f"({r} ^ {1 << 63}) - {1 << 63}" if t == "i64" else r
+
+
+# --- Host functions
+
+
+class Caller:
+    """Who calls a host function: given to one whose first parameter is annotated with this class."""
+
+    __slots__ = ("instance",)
+    __polymerase_caller__ = True
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+
+    @property
+    def memory(self) -> Memory:
+        """The memory exported as "memory", else memory 0. LookupError if the instance has none."""
+        return self.instance.memory
+
+    @property
+    def exports(self) -> Exports:
+        """What the calling instance exports."""
+        return self.instance.exports
+
+
+class HostFunc:
+    """A Python callable with a function type: for imports whose type is not the one that each importer asks for, and
+    for tables.
+
+    It is called with public values and its results are checked. With `wants_caller` its first argument is a Caller;
+    None means: if its first parameter is annotated so. With `raw` it takes and gives internal values, unchecked.
+    """
+
+    __slots__ = ("fn", "raw", "type", "wants_caller")
+
+    def __init__(self, type: FuncType | None, fn: Raw, wants_caller: bool | None = None, raw: bool = False) -> None:
+        self.type = type
+        self.fn = fn
+        self.wants_caller = asks_for_caller(fn) if wants_caller is None else wants_caller
+        self.raw = raw
+
+    def __repr__(self) -> str:
+        return f"<HostFunc {show(self.fn)} {'' if self.type is None else self.type}>"
+
+    def bind(self, t: FuncType, name: str, instance: Instance | None) -> Func:
+        """The Func of type `t` for an import of `instance`; `name` opens messages."""
+        caller = Caller(instance) if self.wants_caller and instance is not None else None
+        fn = self.fn
+        if self.raw:
+            return Func(t, _raw_wrapper(fn, caller), name)
+        if len(t.params) > _GENERATED_PARAMS or len(_makers) >= _GENERATED:
+            return Func(t, _generic_wrapper(fn, t, name, caller), name)
+        key = (t, caller is not None)
+        maker = _makers.get(key)
+        if maker is None:
+            maker = _makers[key] = _wrapper_maker(t, caller is not None)
+        return Func(t, maker(fn, name, caller), name)
+
+
+def asks_for_caller(fn: Raw) -> bool:
+    """Whether the first parameter of `fn` is annotated Caller, as a class or, unevaluated, as text."""
+    try:
+        if isinstance(fn, (FunctionType, MethodType)):
+            code = fn.__code__
+            names = code.co_varnames[isinstance(fn, MethodType) : code.co_argcount]
+            annotation = fn.__annotations__.get(names[0]) if names and fn.__annotations__ else None
+        elif isinstance(getattr(type(fn), "__call__", None), FunctionType):  # noqa: B004 - what kind of callable it is
+            return asks_for_caller(MethodType(type(fn).__call__, fn))
+        else:
+            first = next(iter(inspect.signature(fn).parameters.values()), None)
+            annotation = first.annotation if first else None
+    except (TypeError, ValueError, AttributeError, NameError):
+        return False
+    if isinstance(annotation, str):
+        return annotation.strip("\"'").rpartition(".")[2] == "Caller"
+    return getattr(annotation, "__polymerase_caller__", False) is True
+
+
+def _raw_wrapper(fn: Raw, caller: Caller | None) -> Raw:
+    if caller is not None:
+
+        def with_caller(*args: Any) -> Any:
+            return fn(caller, *args)
+
+        return with_caller
+    if isinstance(fn, (FunctionType, MethodType)):
+        return fn  # has a frame of its own
+
+    def without(*args: Any) -> Any:
+        return fn(*args)
+
+    return without
+
+
+def _generic_wrapper(fn: Raw, t: FuncType, name: str, caller: Caller | None) -> Raw:
+    first = () if caller is None else (caller,)
+
+    def host(*args: Any) -> Any:
+        return results_to_internal(t.results, fn(*first, *map(to_public, t.params, args)), name)
+
+    return host
+
+
+_makers: dict[tuple[FuncType, bool], Callable[[Raw, str, Caller | None], Raw]] = {}
+
+
+def _wrapper_maker(t: FuncType, with_caller: bool) -> Callable[[Raw, str, Caller | None], Raw]:
+    names = [f"a{i}" for i in range(len(t.params))]
+    args = ["caller"] * with_caller + [_result(p, a) for p, a in zip(t.params, names)]
+    call = f"fn({', '.join(args)})"
+    slow = "convert(results, r, name)"
+    if not t.results:
+        body = call
+    elif len(t.results) == 1 and t.results[0] in _RANGES:
+        low, high = _RANGES[t.results[0]]
+        body = f"r = {call}\n        return r & {high} if type(r) is int and {low} <= r <= {high} else {slow}"
+    elif t.results == ("f64",):
+        body = f"r = {call}\n        return r if type(r) is float else {slow}"
+    elif t.results == ("externref",):
+        body = f"return {call}"
+    else:
+        body = f"r = {call}\n        return {slow}"
+    source = f"""
+def maker(fn, name, caller):
+    def host({", ".join(names)}):
+        {body}
+    return host
+"""
+    namespace: dict[str, Any] = {"convert": results_to_internal, "results": t.results}
+    exec(compile(source, "<polymerase host call>", "exec"), namespace)
+    maker: Callable[[Raw, str, Caller | None], Raw] = namespace["maker"]
+    return maker

@@ -1,0 +1,283 @@
+"""Instantiation (spec 4.5.4): from compiled code and imports to an instance.
+
+One instance is one namespace, the dict of a module object, in which the module's functions are defined; its names are
+the ABI between emitted code and the runtime. The dict must be a module's: PyPy's JIT looks names up at compile time
+only there.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol, cast
+
+from . import memory as _memory
+from . import numeric as _numeric
+from . import spelling as _spelling
+from . import table as _table
+from .func import Func
+from .globals import Global, GlobalCell
+from .link import resolve
+from .memory import Memory
+from .numeric import f32_reinterpret_i32, f64_reinterpret_i64
+from .table import Table, table_init
+from .tail import TailCall, make_trampoline
+from .traps import OUT_OF_BOUNDS_MEMORY, PolymeraseError, Trap, quoted, unreachable
+from .types import ABI, ConstExpr, Elem, ModuleInfo
+
+if TYPE_CHECKING:
+    from .wasi import Wasi
+
+
+class CodeSource(Protocol):
+    """The compiled functions of a module."""
+
+    def bind(self, namespace: dict[str, Any]) -> None:
+        """Define the module's functions, or stubs that load them, in a namespace."""
+
+    def locate(self, filename: str, lineno: int) -> Optional[int]:  # noqa: UP045 - 3.9 has no `int | None`
+        """The byte offset in the module of a line of Python that a traceback names; None if it is not the module's."""
+
+
+class Exports(Mapping[str, Any]):
+    """What an instance exports, by name: Func, Memory, Table or Global. Also as attributes, where the name is not
+    double-underscored; an export named like a method, such as "get", hides it."""
+
+    _by_name: dict[str, Any]
+
+    def __init__(self, exports: dict[str, Any]) -> None:
+        attributes = self.__dict__
+        attributes.update((name, e) for name, e in exports.items() if not name.startswith("_"))
+        attributes["_by_name"] = exports
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("__"):
+            try:
+                return self._by_name[name]
+            except KeyError:
+                pass
+        raise AttributeError(f"the instance exports no {quoted(name)}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError("exports cannot be set")
+
+    def __getitem__(self, name: str) -> Any:
+        return self._by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def __dir__(self) -> list[str]:
+        return sorted(self._by_name)
+
+    def __repr__(self) -> str:
+        return f"<Exports {', '.join(map(quoted, list(self._by_name)[:20]))}>"
+
+
+class Instance:
+    """A module's state, running in one namespace. Made by `instantiate`.
+
+    `exports` is what it offers. `info`, `code`, `namespace`, `tables`, `memories` and `globals` are the runtime's.
+    """
+
+    exports: Exports
+
+    def __init__(self, info: ModuleInfo, code: CodeSource) -> None:
+        self.info = info
+        self.code = code
+        self._module = ModuleType(info.name)
+        self.namespace = self._module.__dict__
+        self.tables: list[Table] = []
+        self.memories: list[Memory] = []
+        self.globals: list[Global] = []
+        self._funcs: dict[int, Func] = {}
+
+    def __repr__(self) -> str:
+        return f"<Instance of {quoted(self.info.name)}>"
+
+    @property
+    def memory(self) -> Memory:
+        """The memory exported as "memory", else memory 0. LookupError if there is none."""
+        memory = self.exports.get("memory") if "exports" in self.__dict__ else None
+        if isinstance(memory, Memory):
+            return memory
+        if not self.memories:
+            raise LookupError("the instance has no memory")
+        return self.memories[0]
+
+    def func(self, i: int) -> Func:
+        """Function `i` of the function index space; always the same object."""
+        found = self._funcs.get(i)
+        if found is None:
+            info = self.info
+            name = info.wasm_names.get(i)
+            raw = self.namespace[info.func_names[i]]
+            found = Func(info.types[info.funcs[i]], raw, f"func {i}" if name is None else name, self, i)
+            self._funcs[i] = found
+        return found
+
+
+def ref_func(instance: Instance, i: int) -> Func:
+    """The reference to function `i` (spec 4.4.2)."""
+    return instance.func(i)
+
+
+# What emitted functions find in their namespace besides the instance's own state.
+HELPERS: dict[str, Any] = {
+    **{name: op for name, op in vars(_numeric).items() if name[:4] in ("i32_", "i64_", "f32_", "f64_")},
+    **{name: op for name, op in vars(_memory).items() if name[:4] in ("i32_", "i64_", "f32_", "f64_")},
+    **{name: op for name, op in vars(_memory).items() if name.startswith("memory_")},
+    **{name: op for name, op in vars(_table).items() if name.startswith("table_")},
+    **{name: vars(_spelling)[name] for name in _spelling.__all__},
+    "TailCall": TailCall,
+    "make_trampoline": make_trampoline,
+    "ref_func": ref_func,
+    "unreachable": unreachable,
+}
+
+
+def instantiate(
+    info: ModuleInfo,
+    code: CodeSource,
+    imports: Mapping[str, Any] | None = None,
+    *,
+    wasi: Wasi | None = None,
+    blob: bytes = b"",
+) -> Instance:
+    """A new instance, in the spec's order: imports, globals, segments, start function.
+
+    `imports` as in link.py; `wasi` serves what it lacks. `blob` holds the data segments. Raises LinkError; Trap from
+    active segments that do not fit and from the start function, in which case what was written before stays written
+    (spec 4.5.4); PolymeraseError if a memory or table is too large for this machine.
+    """
+    if info.abi != ABI:
+        raise PolymeraseError(f"the module was compiled for ABI {info.abi} of the runtime, this one has {ABI}")
+    if info.datas and max(data.end for data in info.datas) > len(blob):
+        raise PolymeraseError(f"the data segments end at byte {max(data.end for data in info.datas)} of {len(blob)}")
+    if info.target == "cpython" and sys.byteorder != "little":
+        raise PolymeraseError('memory views need a little-endian machine: compile with --target "pypy"')
+    instance = Instance(info, code)
+    namespace = instance.namespace
+    namespace.update(HELPERS)
+    namespace["instance"] = namespace["__polymerase__"] = instance
+    code.bind(namespace)
+    _link(instance, imports or {}, {} if wasi is None else wasi.imports())
+    try:
+        _allocate(instance)
+    except (MemoryError, OverflowError) as e:
+        raise PolymeraseError(f"cannot instantiate {quoted(info.name)}: {e or 'out of memory'}") from e
+    by_kind: dict[str, Callable[[int], Any]] = {
+        "func": instance.func,
+        "table": instance.tables.__getitem__,
+        "memory": instance.memories.__getitem__,
+        "global": instance.globals.__getitem__,
+    }
+    exports = {}
+    named: set[int] = set()
+    for name, kind, i in info.exports:
+        exports[name] = value = by_kind[kind](i)
+        if isinstance(value, Func) and value.instance is instance and i not in named:
+            value.name = name  # rather than the name section's: it is what the caller knows
+            named.add(i)
+    instance.exports = Exports(exports)
+    _fill(instance, blob)
+    if info.start is not None:
+        instance.func(info.start)()
+    return instance
+
+
+def _link(instance: Instance, imports: Mapping[str, Any], wasi: Mapping[str, Any]) -> None:
+    info = instance.info
+    functions = 0
+    for wanted in info.imports:
+        value = resolve(wanted, imports, wasi, instance)
+        if wanted.kind == "func":
+            instance.namespace[info.func_names[functions]] = value.raw
+            instance._funcs[functions] = value
+            functions += 1
+        elif wanted.kind == "table":
+            instance.tables.append(value)
+        elif wanted.kind == "memory":
+            instance.memories.append(value)
+        else:
+            instance.globals.append(value)
+
+
+def _allocate(instance: Instance) -> None:
+    """Make tables, memories and globals, and bind them and the imported ones in the namespace."""
+    info = instance.info
+    namespace = instance.namespace
+    for t in info.memories:
+        instance.memories.append(Memory(t))
+    for i, memory in enumerate(instance.memories):
+        namespace[f"mem{i}"] = memory
+        memory.bind(instance._module, f"_m{i}" if i else "", info.target)
+    for global_type, init in info.globals:
+        cell = GlobalCell(evaluate(instance, init))
+        instance.globals.append(Global.of_cell(global_type, cell))
+    for i, g in enumerate(instance.globals):
+        namespace[info.global_names[i]] = g.cell if i in info.global_cells else g.cell.value
+    for table_type, table_init_expr in info.tables:
+        value = None if table_init_expr is None else evaluate(instance, table_init_expr)
+        instance.tables.append(Table(table_type, value))
+    for i, table in enumerate(instance.tables):
+        namespace[f"table{i}"] = table
+    for i, k in info.typed_tables:
+        namespace[f"table{i}_t{k}"] = instance.tables[i].calls(info.types[k])
+
+
+def _fill(instance: Instance, blob: bytes) -> None:
+    """Evaluate segments and write the active ones, each dropped once it is written."""
+    info = instance.info
+    namespace = instance.namespace
+    for i, elem in enumerate(info.elems):
+        namespace[f"elem_seg{i}"] = [] if elem.mode == "declarative" else _references(instance, elem)
+    for i, data in enumerate(info.datas):
+        namespace[f"data_seg{i}"] = blob[data.start : data.end] if data.mode == "passive" else b""
+    for i, elem in enumerate(info.elems):
+        if elem.mode == "active":
+            items = namespace[f"elem_seg{i}"]
+            offset = evaluate(instance, cast(ConstExpr, elem.offset))
+            table_init(instance.tables[elem.table], items, offset, 0, len(items))
+            namespace[f"elem_seg{i}"] = []
+    for data in info.datas:
+        if data.mode == "active":
+            offset = evaluate(instance, cast(ConstExpr, data.offset))
+            memory = instance.memories[data.memory]
+            if offset + data.end - data.start > len(memory):
+                raise Trap(OUT_OF_BOUNDS_MEMORY)
+            memory.data[offset : offset + data.end - data.start] = blob[data.start : data.end]
+
+
+def _references(instance: Instance, elem: Elem) -> list[Any]:
+    func = instance.func
+    return [
+        func(item) if type(item) is int else None if item is None else evaluate(instance, item) for item in elem.items
+    ]
+
+
+def evaluate(instance: Instance, expr: ConstExpr) -> Any:
+    """The value of a constant expression, extended ones included, in internal form (spec 3.3.10). Globals that it
+    reads come before it."""
+    stack: list[Any] = []
+    for name, *immediates in expr:
+        if name == "global.get":
+            stack.append(instance.globals[immediates[0]].cell.value)
+        elif name == "ref.func":
+            stack.append(instance.func(immediates[0]))
+        elif name == "ref.null":
+            stack.append(None)
+        elif name == "f32.const":
+            stack.append(f32_reinterpret_i32(immediates[0]))
+        elif name == "f64.const":
+            stack.append(f64_reinterpret_i64(immediates[0]))
+        elif name.endswith(".const"):
+            stack.append(immediates[0])
+        else:  # i32 or i64 add, sub, mul
+            b = stack.pop()
+            stack.append(HELPERS[name.replace(".", "_")](stack.pop(), b))
+    return stack.pop()
