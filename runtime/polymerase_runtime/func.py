@@ -139,15 +139,16 @@ def _call_class(t: FuncType) -> type[Func]:
 
 def _generate_class(t: FuncType) -> type[Func]:
     names = [f"a{i}" for i in range(len(t.params))]
+    assigned = "".join(f"{a}, " for a in names)
     tests = ["rest", *(_test(p, a) for p, a in zip(t.params, names))]
     args = ", ".join(_argument(p, a) for p, a in zip(t.params, names))
     results = [_result(r, f"r[{i}]" if len(t.results) > 1 else "r") for i, r in enumerate(t.results)]
     value = "None" if not results else results[0] if len(results) == 1 else f"({', '.join(results)})"
     source = f"""
-def __call__(self, {"".join(f"{a}=MISSING, " for a in names)}*rest):
+def __call__(self, {assigned.replace(",", "=MISSING,")}*rest):
     global _owner, _normal, _nested
     if {" or ".join(tests)}:
-        {f"{', '.join(names)}, = " if names else ""}arguments(self, {f"({', '.join(names)}, *rest)" if names else "rest"})
+        {f"{assigned} = arguments(self, ({assigned} *rest))" if names else "arguments(self, rest)"}
     me = get_ident()
     if _owner == 0 and me == _main:
         _owner = me
