@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from polymerase.errors import InvalidError, LocatedError, UnsupportedError, Where, quote
+from polymerase.wasm.instrs import unsupported
 from polymerase.wasm.module import ConstExpr, Module
 from polymerase.wasm.ops import OPS
 from polymerase.wasm.types import FUNCREF, I32, Limits, MemoryType, TableType, ValType
@@ -114,11 +115,7 @@ class _Validator:
             _ordered(memory.limits, at)
         if len(memories) > 1:
             # The index spaces are laid out for it, the rest of the pipeline is not yet.
-            raise UnsupportedError(
-                "several memories need the proposal multi-memory, which is not supported",
-                Where(at=memories[1][1]),
-                "multi-memory",
-            )
+            unsupported("multi-memory", "a second memory", memories[1][1])
         tables = [(i.type, i.at) for i in m.imports if isinstance(i.type, TableType)]
         tables += [(table.type, table.at) for table in m.tables]
         for table, at in tables:
