@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import wasmtime
-from programs import TYPES, arguments, program
+from tests.property.programs import TYPES, arguments, program
 
 import polymerase
 from polymerase.options import Options
