@@ -400,6 +400,7 @@ __all__ = [
     "memory_init",
     "memory_size",
     "ref_func",
+    "ref_is_null",
     "sqrt",
     "table_copy",
     "table_fill",

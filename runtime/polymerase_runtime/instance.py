@@ -21,7 +21,7 @@ from .globals import Global, GlobalCell
 from .link import resolve
 from .memory import Memory
 from .numeric import f32_reinterpret_i32, f64_reinterpret_i64
-from .table import Table, table_init
+from .table import Table, ref_is_null, table_init
 from .tail import TailCall, make_trampoline
 from .traps import OUT_OF_BOUNDS_MEMORY, PolymeraseError, Trap, quoted, unreachable
 from .types import ABI, ConstExpr, Elem, ModuleInfo
@@ -136,6 +136,7 @@ HELPERS: dict[str, Any] = {
     "TailCall": TailCall,
     "make_trampoline": make_trampoline,
     "ref_func": ref_func,
+    "ref_is_null": ref_is_null,
     "unreachable": unreachable,
 }
 

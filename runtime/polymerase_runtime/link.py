@@ -73,7 +73,7 @@ def _fit(wanted: ImportType, found: Any, instance: Instance) -> tuple[Any, str]:
     t: Any = wanted.type
     kind = KINDS.get(type(found)) or ("func" if isinstance(found, Func) else None)
     if wanted.kind == "func":
-        if kind is None and callable(found):
+        if kind is None and (callable(found) or isinstance(found, HostFunc)):
             host = found if isinstance(found, HostFunc) else HostFunc(None, found)
             if host.type is not None and host.type != t:
                 return None, describe(host.type)

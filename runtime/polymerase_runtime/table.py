@@ -123,6 +123,11 @@ def _entry(e: Func | None, t: FuncType) -> Raw:
     return e.raw if e.type == t else wrong_type
 
 
+def ref_is_null(v: Any) -> int:
+    """1 for a null reference (spec 4.4.2)."""
+    return 1 if v is None else 0
+
+
 # --- Operations, arguments as unsigned ints, references in internal form. All but grow trap "out of bounds table
 # --- access", before anything is written.
 

@@ -1,0 +1,225 @@
+"""What a generated package runs on: its code in chunks that are loaded when first called, its default instance, its
+command line.
+
+A chunk is a Python file of function definitions. Its code object comes from the import system, so that it is cached
+as any module's; it is executed in the namespace of each instance that calls one of its functions.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from bisect import bisect_right
+from collections.abc import Mapping
+from importlib.util import find_spec
+from types import CodeType
+from typing import Any, Callable, NoReturn
+
+from .border import deep_stack
+from .instance import Instance, instantiate
+from .traps import Exit, LinkError, Trap, format_trap
+from .types import ModuleInfo
+from .wasi import Wasi
+
+__polymerase_helper__ = True  # stubs run between the guest's frames (see border.py)
+
+WASI_MODULES = ("wasi_snapshot_preview1", "wasi_unstable")
+EXIT_TRAP = 134  # what a shell reports of a native program that aborts
+
+# What __main__.py reads from the environment.
+DIRS = "POLYMERASE_DIR"
+ENV = "POLYMERASE_ENV"
+
+
+class Package:
+    """The code and the default instance of a generated package. `chunks` maps each chunk's name (of a module of the
+    package) to the indices of its functions."""
+
+    def __init__(self, name: str, folder: str, info: ModuleInfo, chunks: Mapping[str, tuple[int, ...]]) -> None:
+        self.name = name
+        self.folder = folder
+        self.info = info
+        self.chunks = chunks
+        self._codes: dict[str, CodeType] = {}
+        self._files: dict[str, tuple[list[int], list[int]]] | None = None
+        self._blob: bytes | None = None
+        self._default: Instance | None = None
+        self._lock = threading.RLock()
+
+    # --- Instances
+
+    def instantiate(
+        self, imports: Mapping[str, Mapping[str, object]] | None = None, *, wasi: Wasi | None = None
+    ) -> Instance:
+        """A new instance. WASI functions that `imports` does not give come from `wasi`, by default one with this
+        process's standard streams, no arguments, no environment and no folders."""
+        if wasi is None and any(i.module in WASI_MODULES for i in self.info.imports):
+            wasi = Wasi(args=(self.info.name,))
+        if self._blob is None:
+            self._blob = self._read("_data.bin")
+        return instantiate(self.info, self, imports, wasi=wasi, blob=self._blob)
+
+    def export(self, name: str) -> Any:
+        """An export of the default instance, which is made now if it is the first one. AttributeError."""
+        if not any(name == e[0] for e in self.info.exports) or name[:2] == "__":
+            raise AttributeError(f"module {self.name!r} has no attribute {name!r}")
+        for i in self.info.imports:
+            if i.module not in WASI_MODULES:
+                what = f"{i.module}.{i.name}"
+                raise AttributeError(
+                    f"{self.name}.{name} has no default instance, because the module imports {what!r}: "
+                    f"use {self.name}.instantiate(imports).exports[{name!r}]"
+                )
+        return self.default().exports[name]
+
+    def default(self) -> Instance:
+        """The instance whose exports are the package's attributes."""
+        with self._lock:
+            if self._default is None:
+                instance = self.instantiate()
+                if any(e[:2] == ("_initialize", "func") for e in self.info.exports):
+                    instance.exports["_initialize"]()
+                self._default = instance
+            return self._default
+
+    def names(self) -> list[str]:
+        """The exports that can be attributes."""
+        return sorted({e[0] for e in self.info.exports if e[0].isidentifier() and e[0][:2] != "__"})
+
+    # --- Code (see CodeSource)
+
+    def bind(self, namespace: dict[str, Any]) -> None:
+        """Define the functions in `namespace`: all if there is one chunk, else stubs that load their chunk."""
+        namespace["__package__"] = self.name  # chunks import the runtime relative to it
+        if len(self.chunks) < 2:
+            for chunk in self.chunks:
+                exec(self._code(chunk), namespace)
+            return
+        loaded: set[str] = set()
+        for chunk, funcs in self.chunks.items():
+            load = self._loader(namespace, chunk, loaded)
+            for i in funcs:
+                name = self.info.func_names[i]
+                namespace[name] = _stub(namespace, name, load)
+
+    def _loader(self, namespace: dict[str, Any], chunk: str, loaded: set[str]) -> Callable[[], None]:
+        def load() -> None:
+            with self._lock:
+                if chunk in loaded:
+                    return
+                exec(self._code(chunk), namespace)
+                loaded.add(chunk)
+                # Tables were filled with stubs.
+                for table, k in self.info.typed_tables:
+                    elements = namespace.get(f"table{table}_t{k}", ())
+                    for i, f in enumerate(elements):
+                        name = getattr(f, "stub_of", None)
+                        if name is not None and f.namespace is namespace and f is not namespace[name]:
+                            elements[i] = namespace[name]
+
+        return load
+
+    def _code(self, chunk: str) -> CodeType:
+        code = self._codes.get(chunk)
+        if code is None:
+            spec = find_spec(f"{self.name}.{chunk}")
+            loader: Any = spec and spec.loader
+            if loader is None:
+                raise ImportError(f"{self.name}: {chunk}.py is missing")
+            code = self._codes[chunk] = loader.get_code(f"{self.name}.{chunk}")
+            assert code is not None
+        return code
+
+    def locate(self, filename: str, lineno: int) -> int | None:
+        """The byte offset in the module that a line of a chunk came from."""
+        folder, file = os.path.split(filename)
+        if os.path.normcase(os.path.abspath(folder)) != os.path.normcase(os.path.abspath(self.folder)):
+            return None
+        if self._files is None:
+            self._files = _parse_lines(self._read("_lines").decode("ascii"))
+        lines, offsets = self._files.get(file, ([], []))
+        i = bisect_right(lines, lineno) - 1
+        return offsets[i] if i >= 0 else None
+
+    def _read(self, file: str) -> bytes:
+        spec = find_spec(self.name)
+        data: bytes
+        if spec is not None and hasattr(spec.loader, "get_data"):  # from a zip file, too
+            data = spec.loader.get_data(os.path.join(self.folder, file))
+        else:
+            with open(os.path.join(self.folder, file), "rb") as f:
+                data = f.read()
+        return data
+
+    # --- The command line
+
+    def main(self, argv: list[str]) -> NoReturn:
+        """Run the module as a WASI command and exit with its code; 134 after a trap.
+
+        POLYMERASE_DIR names the folders that the program may open: HOST or HOST::GUEST, separated as in PATH.
+        POLYMERASE_ENV names the environment variables that it sees, separated by commas. Both are none by default.
+        """
+        try:
+            dirs, env = _preopens(os.environ.get(DIRS, "")), _environment(os.environ.get(ENV, ""))
+            sys.exit(deep_stack(self._run, argv, dirs, env))
+        except KeyboardInterrupt:
+            sys.exit(130)
+
+    def _run(self, argv: list[str], dirs: dict[str, str], env: dict[str, str]) -> int:
+        try:
+            instance = self.instantiate(wasi=Wasi(args=argv, env=env, dirs=dirs))
+            instance.exports["_start"]()
+        except Exit as e:
+            return e.code
+        except Trap as e:
+            print(f"{self.name}: {format_trap(e)}", file=sys.stderr)
+            return EXIT_TRAP
+        except (LinkError, OSError) as e:
+            print(f"{self.name}: {e}", file=sys.stderr)
+            return 1
+        return 0
+
+
+def _stub(namespace: dict[str, Any], name: str, load: Callable[[], None]) -> Callable[..., Any]:
+    """What stands for the function `name` until it is called."""
+
+    def stub(*args: Any) -> Any:
+        load()
+        return namespace[name](*args)
+
+    stub.stub_of = name  # type: ignore[attr-defined]
+    stub.namespace = namespace  # type: ignore[attr-defined]
+    return stub
+
+
+def _parse_lines(text: str) -> dict[str, tuple[list[int], list[int]]]:
+    """The tables of `_lines`: for each file its lines, ascending, and their offsets; written as differences."""
+    files = {}
+    for row in text.splitlines():
+        file, *entries = row.split(" ")
+        line = offset = 0
+        lines, offsets = [], []
+        for entry in entries:
+            step, _, change = entry.partition(":")
+            line += int(step or 1)
+            offset += int(change)
+            lines.append(line)
+            offsets.append(offset)
+        files[file] = lines, offsets
+    return files
+
+
+def _preopens(text: str) -> dict[str, str]:
+    """Folders of the host by the path that the guest sees."""
+    dirs = {}
+    # A drive's colon is no separator where the separator is a semicolon; elsewhere `::` must not be split.
+    parts = text.replace("::", "\0").split(os.pathsep)
+    for part in filter(None, parts):
+        host, _, guest = part.partition("\0")
+        dirs[guest or host] = host
+    return dirs
+
+
+def _environment(text: str) -> dict[str, str]:
+    return {name: os.environ[name] for name in filter(None, text.split(",")) if name in os.environ}
