@@ -45,31 +45,34 @@ LineMap = list[tuple[int, int]]  # (line, byte offset), ascending lines; a line 
 
 
 class Source(SourceGenerator):  # type: ignore[misc]  # astor has no types
-    """Renders one file. `comments` maps a function's name to the comment above it."""
+    """Renders function definitions, `comment` above the first."""
 
-    def __init__(self, comments: dict[str, str] | None = None) -> None:
+    def __init__(self, comment: str = "") -> None:
         super().__init__("    ")
-        self.comments = comments or {}
+        self.comment = comment
         self.marks: list[tuple[int, int]] = []  # (index in self.result, byte offset)
         self._site = 0
         self._rank = 0
 
     def text(self) -> str:
         """What has been written."""
-        return "".join(self.result).lstrip("\n").rstrip("\n") + "\n"
+        self._trim()
+        return "".join(self.result).rstrip("\n") + "\n"
+
+    def _trim(self) -> None:
+        """No blank lines at the top."""
+        if self.result and not self.result[0].strip("\n"):
+            self.result[0] = ""
 
     def line_map(self) -> LineMap:
         """Which line came from which offset."""
         lines: LineMap = []
         line, at = 1, 0
-        # Leading newlines are stripped from the text.
-        first = "".join(self.result[:2])
-        line -= len(first) - len(first.lstrip("\n"))
+        self._trim()
         for index, offset in self.marks:
             line += sum(item.count("\n") for item in self.result[at : index + 1])
             at = index + 1
-            if not lines or lines[-1] != (line, offset):
-                lines.append((line, offset))
+            lines.append((line, offset))
         return lines
 
     # --- Statements
@@ -87,9 +90,9 @@ class Source(SourceGenerator):  # type: ignore[misc]  # astor has no types
 
     def visit_FunctionDef(self, node: ast.FunctionDef, is_async: bool = False) -> None:
         self.newline(extra=2)
-        comment = self.comments.get(node.name)
-        if comment:
-            self.write("# " + comment)
+        if self.comment:
+            self.write("# " + self.comment)
+            self.comment = ""
         self._line(node, f"def {node.name}({', '.join([a.arg for a in node.args.args])}):")
         self.body(node.body)
         self.newline(extra=2)
@@ -119,8 +122,8 @@ class Source(SourceGenerator):  # type: ignore[misc]  # astor has no types
                 case [ast.If() as inner]:
                     node, keyword = inner, "elif "
                 case [_, *_]:
-                    self._site = node.orelse[0].lineno
-                    self._put("else:")
+                    self.newline()
+                    self.write("else:")
                     self.body(node.orelse)
                     return
                 case _:
@@ -154,7 +157,7 @@ class Source(SourceGenerator):  # type: ignore[misc]  # astor has no types
             case ast.Name():
                 return _ATOM, node.id
             case Hex():
-                return _ATOM, f"0x{node.value:X}"
+                return _ATOM, f"0x{int(node.value):X}"  # type: ignore[arg-type]  # an int: see Hex
             case ast.Constant():
                 return _ATOM, repr(node.value)
             case ast.BinOp():
@@ -201,13 +204,28 @@ class Source(SourceGenerator):  # type: ignore[misc]  # astor has no types
                 raise TypeError(f"no text for {node}")
 
 
-def to_source(tree: ast.Module, comments: dict[str, str] | None = None) -> str:
+def to_source(tree: ast.Module, comment: str = "") -> str:
     """The text of a whole tree."""
-    return render_file(tree, comments)[0]
-
-
-def render_file(tree: ast.Module, comments: dict[str, str] | None = None) -> tuple[str, LineMap]:
-    """The text of a tree, and which of its lines came from where."""
-    source = Source(comments)
+    source = Source(comment)
     source.visit(tree)
-    return source.text(), source.line_map()
+    return source.text()
+
+
+def line_map_of(text: str, lines: LineMap, formatted: str) -> LineMap:
+    """The line map of `formatted`, which holds the same statements as `text` in other lines."""
+    offsets = dict(lines)
+    before, after = _statement_lines(text), _statement_lines(formatted)
+    return [(new, offsets[old]) for old, new in zip(before, after, strict=True) if old in offsets]
+
+
+def _statement_lines(text: str) -> list[int]:
+    """The first line of each statement, in the order of the text."""
+    found: list[int] = []
+    pending: list[ast.AST] = [ast.parse(text)]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.stmt):
+            found.append(node.lineno)
+        inner = [*getattr(node, "body", ()), *getattr(node, "orelse", ())]
+        pending += [s for s in reversed(inner) if isinstance(s, ast.stmt)]
+    return found

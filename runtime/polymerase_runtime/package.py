@@ -144,9 +144,10 @@ class Package:
 
     def _read(self, file: str) -> bytes:
         spec = find_spec(self.name)
+        loader: Any = spec and spec.loader
         data: bytes
-        if spec is not None and hasattr(spec.loader, "get_data"):  # from a zip file, too
-            data = spec.loader.get_data(os.path.join(self.folder, file))
+        if hasattr(loader, "get_data"):  # from a zip file, too
+            data = loader.get_data(os.path.join(self.folder, file))
         else:
             with open(os.path.join(self.folder, file), "rb") as f:
                 data = f.read()
