@@ -183,7 +183,7 @@ from .numeric import (
     i64_xor,
 )
 from .spelling import inf, sqrt
-from .table import Table, table_copy, table_fill, table_get, table_grow, table_init, table_set, table_size
+from .table import Table, ref_is_null, table_copy, table_fill, table_get, table_grow, table_init, table_set, table_size
 from .tail import TailCall, make_trampoline
 from .traps import Exit, Frame, LinkError, PolymeraseError, Trap, format_trap, unreachable
 from .types import (
