@@ -1,7 +1,8 @@
 """The command line: parse options, call the API, print.
 
-Exit codes: 0 done; 1 a PolymeraseError or a file that cannot be read or written; 2 wrong usage; 130 interrupted;
-134 the guest trapped (what a shell reports of a native program that aborts); else the guest's own exit code.
+Exit codes: 0 done; 1 a PolymeraseError, a file that cannot be read or written, or nobody left to read the output;
+2 wrong usage; 130 interrupted; 134 the guest trapped (what a shell reports of a native program that aborts); else the
+guest's own exit code.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from polymerase.version import __version__
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 128 + 2  # SIGINT
 EXIT_TRAP = 128 + 6  # SIGABRT
-EXIT_BROKEN_PIPE = 128 + 13  # SIGPIPE
 PROGRESS_FROM = 200_000  # bytes of wasm; below this a compile is over before anyone looks
 
 opt_level_option = click.option(
@@ -299,12 +299,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks is no error
-    code = _run(argv)
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        code = _broken_pipe()
-    sys.exit(code)
+    sys.exit(_run(argv))
 
 
 def _run(argv: Sequence[str] | None) -> int:
@@ -318,17 +313,9 @@ def _run(argv: Sequence[str] | None) -> int:
         return EXIT_INTERRUPTED
     except PolymeraseError as e:
         click.echo(f"polymerase: {_printable(str(e))}", err=True)
-    except BrokenPipeError:
-        return _broken_pipe()
     except OSError as e:
         name = f"{_printable(os.fsdecode(e.filename))}: " if e.filename is not None else ""
         click.echo(f"polymerase: {name}{e.strerror or e}", err=True)
     except MemoryError:
         click.echo("polymerase: out of memory", err=True)
     return EXIT_ERROR
-
-
-def _broken_pipe() -> int:
-    """Who read our output is gone: nothing more to say, and Python shall not try at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return EXIT_BROKEN_PIPE
