@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -85,13 +86,15 @@ class AotSession:
             raise reject(error) from error
 
     def compile(self, data: bytes) -> int:
-        import polymerase
+        from polymerase import driver
+        from polymerase_runtime import instantiate
 
         try:
-            module = polymerase.Module(data, options=self.options)
+            module = driver.load(data)
+            info, code = driver.compile_in_memory(module, self.options)  # now: what is refused is known before the run
         except Exception as error:
             raise reject(error) from error
-        self.modules.append(module.instantiate)
+        self.modules.append(partial(instantiate, info, code, blob=driver.data_blob(module)))
         return len(self.modules) - 1
 
     def run(self, steps: Sequence[Step]) -> list[Outcome]:
