@@ -28,6 +28,7 @@ GT = ast.Gt()
 GE = ast.GtE()
 EQ = ast.Eq()
 NE = ast.NotEq()
+COMPARISONS: dict[str, ast.cmpop] = {"eq": EQ, "ne": NE, "lt": LT, "le": LE, "gt": GT, "ge": GE}
 _NOT = ast.Not()
 _NEG = ast.USub()
 _INVERT = ast.Invert()

@@ -45,12 +45,11 @@ from polymerase.wasm.types import F32, I32, I64, V128, NumType, ValType
 ANY, UNSIGNED, SIGNED, PREFER_SIGNED = range(4)
 
 _INVERSE = {"eq": "ne", "ne": "eq", "lt": "ge", "ge": "lt", "gt": "le", "le": "gt"}
-_PYTHON = {"eq": b.EQ, "ne": b.NE, "lt": b.LT, "le": b.LE, "gt": b.GT, "ge": b.GE}
 _SWAPPED = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le"}
 _INT_COMPARISONS = frozenset(
     f"{t}_{c}" for t in ("i32", "i64") for c in ("eq", "ne", *(f"{c}_{s}" for c in _SWAPPED for s in "su"))
 )
-_FLOAT_COMPARISONS = frozenset(f"{t}_{c}" for t in ("f32", "f64") for c in _PYTHON)
+_FLOAT_COMPARISONS = frozenset(f"{t}_{c}" for t in ("f32", "f64") for c in b.COMPARISONS)
 _EQZ = frozenset(["i32_eqz", "i64_eqz"])
 _BITWISE = {"i32_and": True, "i32_or": False}
 
@@ -234,7 +233,7 @@ class Exprs(Ints):
         x, y = self.real(e.args[0], False), self.real(e.args[1], False)
         if negated and kind in ("eq", "ne"):
             kind, negated = _INVERSE[kind], False
-        node = self.compare(x, _PYTHON[kind], y)
+        node = self.compare(x, b.COMPARISONS[kind], y)
         self.go(before)
         return self.not_(node) if negated else node
 
@@ -261,16 +260,16 @@ class Exprs(Ints):
             v = self.whole(x, PREFER_SIGNED if y.value >= half_of(n) else ANY)
             if v.lo >= 0 and v.hi < 1 << n or v.lo >= -half_of(n) and v.hi < half_of(n):
                 c = y.value if v.lo >= 0 else to_signed(y.value, n)
-                return self.compare(v.node, _PYTHON[kind], self.integer(c).node)
-            return self.compare(self.unsigned(v, n).node, _PYTHON[kind], self.const(y.value))
+                return self.compare(v.node, b.COMPARISONS[kind], self.integer(c).node)
+            return self.compare(self.unsigned(v, n).node, b.COMPARISONS[kind], self.const(y.value))
         v, w = self.whole(x), self.whole(y)
         if max(v.hi, w.hi) - min(v.lo, w.lo) >> n:  # equal modulo 2^n need not be equal
             v, w = self.unsigned(v, n), self.unsigned(w, n)
-        return self.compare(v.node, _PYTHON[kind], w.node)
+        return self.compare(v.node, b.COMPARISONS[kind], w.node)
 
     def _unsigned_order(self, kind: str, n: int, x: Expr, y: Expr) -> ast.expr:
         v, w = self.whole(x, UNSIGNED), self.whole(y, UNSIGNED)
-        return self.compare(v.node, _PYTHON[kind], w.node)
+        return self.compare(v.node, b.COMPARISONS[kind], w.node)
 
     def _signed_order(self, kind: str, n: int, x: Expr, y: Expr) -> ast.expr:
         if isinstance(x, Const) and not isinstance(y, Const):
@@ -280,7 +279,7 @@ class Exprs(Ints):
             for u in (self.whole(x, PREFER_SIGNED), self.whole(y, PREFER_SIGNED))
         )
         if is_signed(v, n) and is_signed(w, n):
-            return self.compare(v.node, _PYTHON[kind], w.node)
+            return self.compare(v.node, b.COMPARISONS[kind], w.node)
         if is_const(w):
             return self._signed_bound(kind, n, v, w.lo)
         if is_unsigned(v, n) and is_unsigned(w, n) and is_local(v.node) and is_local(w.node):
@@ -288,7 +287,7 @@ class Exprs(Ints):
             half = half_of(n)
             if kind in ("gt", "ge"):
                 kind, v, w = _SWAPPED[kind], w, v
-            op = _PYTHON[kind]
+            op = b.COMPARISONS[kind]
             small, large = self.compare(v.node, op, w.node), self.compare(v.node, b.GE, self.mask(half))
             if w.hi < half:
                 return self.bool_op(False, [small, large])
@@ -299,14 +298,14 @@ class Exprs(Ints):
                 self.bool_op(False, [small, large]),
                 self.between(self.mask(half), b.LE, v.node, op, w.node),
             )
-        return self.compare(self.signed(v, n).node, _PYTHON[kind], self.signed(w, n).node)
+        return self.compare(self.signed(v, n).node, b.COMPARISONS[kind], self.signed(w, n).node)
 
     def _signed_bound(self, kind: str, n: int, v: Int, c: int) -> ast.expr:
         """`v` against the constant `c`, signed; `v` is in no signed form."""
         half = half_of(n)
         if kind in ("le", "gt"):
             if c == half - 1:
-                return self.compare(self.signed(v, n).node, _PYTHON[kind], self.const(c))
+                return self.compare(self.signed(v, n).node, b.COMPARISONS[kind], self.const(c))
             kind, c = ("lt" if kind == "le" else "ge"), c + 1
         less = kind == "lt"
         if c == 0:
@@ -361,7 +360,7 @@ class Exprs(Ints):
             case "shl":
                 return self._shl(e, n, want)
             case "shr_u":
-                return self._shr(self.whole(args[0], UNSIGNED), args[1], n)
+                return self._shr_u(e, n)
             case "shr_s":
                 return self._shr_s(e, n, want)
             case "rotl" | "rotr":
@@ -432,6 +431,9 @@ class Exprs(Ints):
             return self.shr(x, count.value & n - 1)
         k = self._count(count, n)
         return Int(self.binop(x.node, b.SHR, k.node), min(x.lo, 0), max(x.hi, 0))
+
+    def _shr_u(self, e: Op, n: int) -> Int:
+        return self._shr(self.whole(e.args[0], UNSIGNED), e.args[1], n)
 
     def _shr_s(self, e: Op, n: int, want: int) -> Int:
         match e.args:
