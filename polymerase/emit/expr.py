@@ -581,7 +581,7 @@ class Exprs(Ints):
             case Op():
                 return e.name in self.quiet
             case Const():
-                return e.type is F32 and e.value & 0x7FFFFFFF <= 0x7F800000 or e.value & mask_of(63) <= 0x7FF << 52
+                return e.value & 0x7FFFFFFF <= 0x7F800000 if e.type is F32 else e.value & mask_of(63) <= 0x7FF << 52
             case Select():
                 return self.is_quiet(e.a) and self.is_quiet(e.b)
             case _:
