@@ -35,6 +35,7 @@ from polymerase_runtime import (
     Table,
     TableType,
     Trap,
+    deep_stack,
     f32_round,
     format_trap,
     instantiate,
@@ -149,7 +150,7 @@ def run_command(module: Module, args: Sequence[str], env: Mapping[str, str], dir
     exported_func(module, "_start")
     wasi = Wasi(args=(module.name, *args), env=env, dirs=dirs)
     try:
-        module.instantiate(wasi=wasi).exports["_start"]()
+        deep_stack(lambda: module.instantiate(wasi=wasi).exports["_start"]())
     except Exit as e:
         return e.code
     return 0
@@ -159,14 +160,17 @@ def run_entry(
     module: Module, entry: str, args: Sequence[object], env: Mapping[str, str], dirs: Mapping[str, str]
 ) -> tuple[object, ...]:
     """Instantiate, call `_initialize` if there is one, then export `entry`; return its results as a tuple."""
-    exports = module.instantiate(wasi=Wasi(args=(module.name,), env=env, dirs=dirs)).exports
-    if entry != "_initialize" and any(e.name == "_initialize" and e.kind == "func" for e in module.exports):
-        exports["_initialize"]()
-    f = exports[entry]
-    result = f(*args)
-    if len(f.type.results) > 1:
-        return tuple(result)
-    return (result,) if f.type.results else ()
+    wasi = Wasi(args=(module.name,), env=env, dirs=dirs)
+
+    def call() -> Any:
+        exports = module.instantiate(wasi=wasi).exports
+        if entry != "_initialize" and any(e.name == "_initialize" and e.kind == "func" for e in module.exports):
+            exports["_initialize"]()
+        return exports[entry](*args)
+
+    result = deep_stack(call)
+    count = len(exported_func(module, entry).results)
+    return (result,) if count == 1 else tuple(result or ())
 
 
 def exported_func(module: Module, name: str) -> FuncType:
