@@ -192,9 +192,9 @@ def package_engine(python: str, opt_level: int) -> Engine:
 
         with tempfile.TemporaryDirectory(prefix="polymerase-wasi-") as scratch:
             compile_package(case.wasm, Path(scratch) / "guest", standalone=True, target="both", opt_level=opt_level)
-            environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": ""}
+            environment = {**os.environ, **case.env, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": ""}
             environment["POLYMERASE_DIR"] = "" if root is None else f"{root}::/"
-            environment["POLYMERASE_ENV"] = json.dumps(case.env)
+            environment["POLYMERASE_ENV"] = ",".join(case.env)
             try:
                 done = subprocess.run(
                     [python, "-m", "guest", *case.args],
@@ -259,6 +259,7 @@ def wasmtime_engine() -> Engine:
             linker = wasmtime.Linker(compiler)
             for namespace, functions in wasi.imports().items():
                 for name, function in functions.items():
+                    assert function.type is not None
                     params, results = ([types[t]() for t in side] for side in function.type)
                     kind = wasmtime.FuncType(params, results)
                     linker.define_func(namespace, name, kind, adapt(function), access_caller=True)

@@ -82,11 +82,6 @@ class Wasi:
     ) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        process = getattr(self, "_process", None)
-        if process is not None:
-            process.close()
-
 
 def _encode(what: str, text: str) -> bytes:
     """UTF-8; bytes that Python could not decode when it started come out as they went in."""

@@ -9,6 +9,7 @@ from ..traps import STACK_EXHAUSTED, Trap
 from ..types import FuncType
 from . import fd, path, poll, system
 from .errno import Errno, WasiError, from_os_error
+from .pointers import NO_MEMORY
 from .process import Process
 
 NAMESPACE = "wasi_snapshot_preview1"
@@ -85,7 +86,11 @@ def bind(process: Process, function: Callable[..., None]) -> Callable[..., int]:
 
     def call(caller: Any, *args: int) -> int:
         try:
-            function(process, caller.memory, *args)
+            memory = caller.memory
+        except LookupError:
+            memory = NO_MEMORY
+        try:
+            function(process, memory, *args)
         except WasiError as error:
             return int(error.errno)
         except OSError as error:

@@ -117,6 +117,7 @@ def path_readlink(process: Process, memory: Memory, fd: int, path: int, n: int, 
     """witx `path_readlink`; a target longer than the buffer is cut."""
     directory = process.directory(fd, Rights.PATH_READLINK)
     with paths.find(directory.handle, load_path(memory, path, n), False) as place:
+        place.require_directory()  # which is no symlink either, but another error
         require(memory, buf, size)
         require(memory, out, 4)
         target = paths.read_link(place)[:size]

@@ -89,7 +89,7 @@ class Place:
     def require_new(self) -> None:
         """If the path ended in a slash, raise what making anything but a directory there gives."""
         if self.slash:
-            raise WasiError(Errno.EXIST if stat.S_ISDIR(self.lstat().st_mode) else Errno.NOTDIR)
+            raise WasiError(Errno.NOTDIR if stat.S_ISREG(self.lstat().st_mode) else Errno.EXIST)
 
     def __enter__(self) -> Place:
         return self
@@ -163,6 +163,8 @@ class _Walk:
             if name == b"..":
                 self.up()
                 continue
+            if name == b".":
+                continue
             last = not pending
             if last and not (follow or slash and slash_follows):
                 return name, slash
@@ -204,14 +206,16 @@ def read_link(place: Place) -> bytes:
 
 
 def _split(path: bytes) -> tuple[list[bytes], bool]:
-    """The components of a path, last first, and whether it ends in a slash."""
+    """The components of a path, last first, and whether it ends in a slash. `.` is kept if it is the last one."""
     if is_absolute(path):
         raise WasiError(Errno.PERM)
     if _WINDOWS:
         path = path.replace(b"\\", b"/")
     parts = path.split(b"/")
-    slash = parts[-1] in (b"", b".")
+    slash = not parts[-1]
     names = [name for name in reversed(parts) if name not in (b"", b".")]
+    if parts[-1] == b".":
+        names.insert(0, b".")
     if _WINDOWS:
         for name in names:
             _check_windows_name(name)
@@ -243,7 +247,7 @@ def _enter(handle: Handle, name: bytes) -> Handle:
 
 def _check_windows_name(name: bytes) -> None:
     """Refuse names that Windows reads as a device, a stream of another file or another name."""
-    if name == b"..":
+    if name in (b".", b".."):
         return
     base = name.split(b".")[0].rstrip(b" ").upper()
     if any(c < 32 or c in b'<>:"|?*' for c in name) or name[-1:] in (b".", b" ") or base in _DEVICES:

@@ -26,6 +26,20 @@ class Memory(Protocol):
     def __len__(self) -> int: ...
 
 
+class _NoMemory:
+    def read(self, p: int, n: int) -> bytes:
+        return b""
+
+    def write(self, p: int, data: bytes) -> None:
+        pass
+
+    def __len__(self) -> int:
+        return 0
+
+
+NO_MEMORY = _NoMemory()  # of a module without one: every pointer is out of bounds
+
+
 def require(memory: Memory, p: int, n: int) -> None:
     """Raise `errno::fault` unless the `n` bytes at `p` are in memory."""
     if p + n > len(memory):

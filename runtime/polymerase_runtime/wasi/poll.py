@@ -61,7 +61,7 @@ def poll_oneoff(process: Process, memory: Memory, subscriptions: int, events: in
         left = _time_left(process, clocks, ready)
         if waits:
             ready.update(_poll(waits, 0 if ready else left))
-        elif not ready and left is not None:
+        elif left:
             process.clocks.sleep(left)
         for clock in clocks:
             if process.clocks.now(clock.clock) >= clock.deadline:

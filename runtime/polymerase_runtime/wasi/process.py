@@ -91,3 +91,8 @@ class Process:
                 first = first or error
         if first is not None:
             raise first
+
+    def __del__(self) -> None:
+        # Not of Wasi, which nobody needs to keep once its functions are taken.
+        if hasattr(self, "_free"):
+            self.close()

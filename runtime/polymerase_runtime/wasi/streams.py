@@ -93,9 +93,7 @@ class Stream(Descriptor):
         if file is None:
             return b""
         while True:
-            if self.flags & Fdflags.NONBLOCK and self._fd is not None and not self.readable():
-                if not wait(self._fd, False, 0.0):
-                    raise WasiError(Errno.AGAIN)
+            self._wait_readable()
             # As much as is there: readline for text, as its read() waits for all n.
             reader = getattr(file, "read1", None) or (file.readline if self._file is None else file.read)
             data = reader(n)
@@ -103,10 +101,17 @@ class Stream(Descriptor):
                 data = data.encode("utf-8", "replace")
             if data is not None:
                 return bytes(data)
-            # The host has made its descriptor non-blocking; the guest has not.
             if self.flags & Fdflags.NONBLOCK or self._fd is None:
                 raise WasiError(Errno.AGAIN)
-            wait(self._fd, False, None)
+
+    def _wait_readable(self) -> None:
+        # Only if the guest doesn't want to wait, or the host has made its descriptor so that it doesn't: read1() then
+        # gives nothing, as at the end.
+        impatient = self.flags & Fdflags.NONBLOCK
+        if self._fd is None or not impatient and (not hasattr(os, "get_blocking") or os.get_blocking(self._fd)):
+            return
+        if not self.readable() and not wait(self._fd, False, 0.0 if impatient else None):
+            raise WasiError(Errno.AGAIN)
 
     def write(self, data: bytes) -> int:
         file = self._lower()
