@@ -85,6 +85,7 @@ class Instance:
     """
 
     exports: Exports
+    leaf_names: frozenset[str]  # the helpers that call nothing of the guest's
 
     def __init__(self, info: ModuleInfo, code: CodeSource) -> None:
         self.info = info
@@ -139,6 +140,7 @@ HELPERS: dict[str, Any] = {
     "ref_is_null": ref_is_null,
     "unreachable": unreachable,
 }
+Instance.leaf_names = frozenset(HELPERS) - {"TailCall", "make_trampoline"}
 
 
 def instantiate(
