@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from polymerase.errors import InvalidError, LocatedError, MalformedError, Where
+from polymerase.errors import InvalidError, LocatedError, MalformedError, UnsupportedError, Where
 from polymerase.wasm.instrs import InstrSpan, ref_type, unsupported, value_type
 from polymerase.wasm.module import (
     Code,
@@ -400,8 +400,14 @@ class _Decoder(Reader):
         """An expression that `validate` will want constant, without its `end`."""
         span = InstrSpan(self.m, self.pos, self.end)
         instrs: list[Instr] = []
-        for chunk in span.chunks():
-            instrs += chunk
+        try:
+            for chunk in span.chunks():
+                instrs += chunk
+        except (InvalidError, UnsupportedError) as error:
+            end = self.m.sections[-1].end
+            if error.where.at is not None and error.where.at >= end:  # said of what is no part of the expression
+                fail(f"{UNEXPECTED_END}: instructions without end", end)
+            raise
         self.pos = span.pos
         instrs.pop()
         return tuple(instrs)

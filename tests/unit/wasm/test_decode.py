@@ -265,3 +265,9 @@ def test_bodies_do_not_share_bytes() -> None:
     data = HEADER + section(1, b"\1\x60\0\0") + section(3, b"\2\0\0") + section(10, b"\2" + first + body(b""))
     with pytest.raises(MalformedError):
         decode_body(decode(data), 0)
+
+
+def test_an_expression_without_end_is_not_read_on_in_the_next_section() -> None:
+    globals_ = section(6, b"\x01\x7f\x00\x41\x00")  # i32.const 0, then the next section's id, an opcode of 3.0
+    with pytest.raises(MalformedError, match="unexpected end of section or function: instructions without end"):
+        decode(HEADER + globals_ + section(10, b"\x00"))
