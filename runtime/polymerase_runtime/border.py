@@ -236,7 +236,7 @@ def _trap_of(e: Exception, tb: TracebackType | None) -> Trap | None:
     if words is None or tb is None:
         return None
     names = tb.tb_frame.f_globals
-    if "__polymerase__" not in names and not (type(e) is RecursionError and "__polymerase_helper__" in names):
+    if "__polymerase__" not in names and not (type(e) in _OF_HELPERS and "__polymerase_helper__" in names):
         return None
     if type(e) is IndexError and str(e).startswith("list"):
         words = UNDEFINED_ELEMENT
@@ -253,6 +253,8 @@ _WORDS: dict[type, str] = {
     OverflowError: INTEGER_OVERFLOW,
     ValueError: INVALID_CONVERSION,
 }
+# Those that the runtime's own operations leave to the border.
+_OF_HELPERS = (RecursionError, ZeroDivisionError)
 
 
 def _add_frames(trap: Trap, entries: list[TracebackType]) -> None:

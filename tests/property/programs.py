@@ -105,7 +105,7 @@ class Function:
         params = f"(param {' '.join(self.params)})" if self.params else ""
         results = f"(result {' '.join(self.results)})" if self.results else ""
         fuel = "(global.set $fuel (i32.sub (global.get $fuel) (i32.const 1)))"
-        stop = "(if (i32.eqz (global.get $fuel)) (then unreachable))"
+        stop = "(if (i32.le_s (global.get $fuel) (i32.const 0)) (then unreachable))"
         head = f'(func $f{self.me} (export "f{self.me}") {params} {results} {locals_}'
         return f"{head}\n{fuel} {stop}\n(block $out {results}\n{body}))"
 
@@ -209,7 +209,7 @@ class Function:
         name = self.fresh()
         self.labels.append((name, []))
         fuel = "(global.set $fuel (i32.sub (global.get $fuel) (i32.const 1)))"
-        stop = "(if (i32.eqz (global.get $fuel)) (then unreachable))"
+        stop = "(if (i32.le_s (global.get $fuel) (i32.const 0)) (then unreachable))"
         body = self.block_body([], depth + 1)
         end = f"(br_if {name} {self.expr('i32', depth + 1)})" if rng.random() < 0.7 else ""
         self.labels.pop()
