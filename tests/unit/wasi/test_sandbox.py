@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import stat
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -264,6 +265,8 @@ def kernel_open(flags: int) -> Callable[[str, str], None]:
     return lambda path, _: os.close(os.open(path, flags, 0o666))
 
 
+# PyPy's os.link fails if told so, and doesn't follow if not.
+NOT_FOLLOWING = {} if sys.implementation.name == "pypy" else {"follow_symlinks": False}
 OPERATIONS: tuple[tuple[str, Callable[[str, str], object]], ...] = (
     ("open", kernel_open(os.O_RDONLY)),
     ("open_nofollow", kernel_open(os.O_RDONLY | os.O_NOFOLLOW)),
@@ -278,7 +281,7 @@ OPERATIONS: tuple[tuple[str, Callable[[str, str], object]], ...] = (
     ("unlink", lambda path, _: os.unlink(path)),
     ("readlink", lambda path, _: os.readlink(path)),
     ("rename", os.rename),
-    ("link", lambda path, other: os.link(path, other, follow_symlinks=False)),
+    ("link", lambda path, other: os.link(path, other, **NOT_FOLLOWING)),
     ("symlink", lambda _, other: os.symlink("file", other)),
 )
 READ, READ_WRITE = 2, 66
