@@ -103,14 +103,16 @@ def main(
             click.echo(f"{engine}: not installed: pip install {COMPETITORS[engine]}  ({error})")
     timings: dict[str, dict[str, Timing]] = {}
     judge = "wasmtime" if "wasmtime" in workers else "hand"
+    click.echo(report.header(list(workers)))
     for kernel in only or KERNELS:
         show(kernel)
         files, fault = files_for(kernel, workers)
         able = {name: worker for name, worker in workers.items() if not (fault and name == "polymerase")}
         measured = measure(able, files, judge, rounds)
         timings[kernel] = {name: measured.get(name, Timing(error=fault)) for name in workers}
-    show("")
-    click.echo(report.table(list(workers), timings))
+        show("")
+        click.echo(report.row(kernel, list(workers), timings[kernel]))
+    click.echo(report.means(list(workers), timings))
     click.echo(report.notes(workers, timings, rounds))
     for worker in workers.values():
         worker.close()

@@ -10,6 +10,7 @@ first, until it gets no faster.
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import subprocess
 from collections.abc import Mapping
@@ -104,24 +105,23 @@ class Timing:
 
 
 def calibrate(worker: Worker) -> int:
-    """The smallest power of two, or nearly, with which the kernel runs for `SECONDS`."""
-    n = 1
-    while True:
+    """An n with which the kernel runs for about `SECONDS`, when cold."""
+    n, cpu = 1, worker.run(1)[0]
+    while cpu < SECONDS / 2:
+        n = math.ceil(n * min(64, SECONDS / max(cpu, SECONDS / 64)))
         cpu, _ = worker.run(n)
-        if cpu >= SECONDS:
-            return n
-        n *= max(2, min(64, 1 << int(SECONDS / max(cpu, 1e-6)).bit_length() - 1))
+    return n
 
 
-def warm_up(worker: Worker, n: int) -> float:
-    """Runs until two runs in turn are less than 5 % faster than the fastest before; the CPU seconds spent."""
+def warm_up(worker: Worker, n: int) -> tuple[float, float]:
+    """Runs until two runs in turn are less than 5 % faster than the fastest before; CPU seconds of all and of that."""
     best, spent, idle = float("inf"), 0.0, 0
     while idle < 2 and spent < WARM_UP:
         cpu, _ = worker.run(n)
         spent += cpu
         idle = idle + 1 if cpu > best * 0.95 else 0
         best = min(best, cpu)
-    return spent
+    return spent, best
 
 
 def expect(results: dict[int, int], n: int, result: int) -> None:
@@ -146,10 +146,11 @@ def measure(workers: Mapping[str, Worker], files: Mapping[str, Path], judge: str
         if timing.error:
             continue
         try:
-            timing.warm_up = warm_up(worker, calibrate(worker))
-            timing.n = calibrate(worker)
+            n = calibrate(worker)
+            timing.warm_up, seconds = warm_up(worker, n)
+            timing.n = math.ceil(n * SECONDS / seconds)
             shared = shared or timing.n
-            if worker.run(1)[0] * shared < SLOW * SECONDS and worker.run(shared)[0] > SECONDS / 2:
+            if SECONDS / 2 <= seconds / n * shared <= SLOW * SECONDS:
                 timing.n, timing.shared = shared, True
         except WorkerError as error:
             timing.error = str(error)

@@ -38,37 +38,38 @@ def comparisons(engines: Iterable[str]) -> list[tuple[str, str, str]]:
     """Columns: title, engine, compared to."""
     columns = [(name, name, "hand") for name in engines if name != "hand"]
     if {"polymerase", "pwasm"} <= set(engines):
-        columns.append(("polymerase/pwasm", "polymerase", "pwasm"))
+        columns.append(("poly/pwasm", "polymerase", "pwasm"))
     return columns
 
 
-def table(engines: list[str], timings: Timings) -> str:
-    """Kernels by engines: CPU time as a multiple of the hand-written loop's."""
-    columns = comparisons(engines)
-    rows = [["kernel", "hand, µs", *(title for title, _, _ in columns)]]
-    for kernel, row in timings.items():
-        hand = row["hand"].unit
-        cells = [kernel, "ERROR" if hand is None else number(hand * 1e6)]
-        for title, engine, to in columns:
-            text = "ERROR" if row[engine].error else number(ratio(row, engine, to))
-            own = not row[engine].shared and "/" not in title and text != "ERROR"
-            cells.append(text + ("~" if own else " "))
-        rows.append(cells)
-    means = ["geometric mean", ""]
-    for _, engine, to in columns:
+def header(engines: list[str]) -> str:
+    """The table's first line."""
+    return _line("kernel", "hand, µs", *(f"{title} " for title, _, _ in comparisons(engines)))
+
+
+def row(kernel: str, engines: list[str], timings: Mapping[str, Timing]) -> str:
+    """A kernel's line: CPU time as a multiple of the hand-written loop's."""
+    hand = timings["hand"].unit
+    cells = []
+    for _, engine, to in comparisons(engines):
+        text = "ERROR" if timings[engine].error else number(ratio(timings, engine, to))
+        own = to == "hand" and timings[engine].times and not timings[engine].shared
+        cells.append(text + ("~" if own else " "))
+    return _line(kernel, "ERROR" if hand is None else number(hand * 1e6), *cells)
+
+
+def means(engines: list[str], timings: Timings) -> str:
+    """The table's last line: geometric means; of how many kernels, if not of all."""
+    cells = []
+    for _, engine, to in comparisons(engines):
         mean = geometric_mean(ratio(row, engine, to) for row in timings.values())
         missing = mean is not None and mean[1] < len(timings)
-        means.append("- " if mean is None else f"{number(mean[0])}{f' of {mean[1]}' if missing else ''} ")
-    rows.append(means)
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-    lines.insert(len(lines) - 1, "-" * len(lines[0]))
-    return "\n".join(line.rstrip() for line in lines)
+        cells.append("- " if mean is None else f"{number(mean[0])}{f' of {mean[1]}' if missing else ''} ")
+    return _line("geometric mean", "", *cells)
+
+
+def _line(kernel: str, hand: str, *cells: str) -> str:
+    return f"{kernel:14} {hand:>9}" + "".join(f" {cell:>12}" for cell in cells)
 
 
 def notes(workers: Mapping[str, Worker], timings: Timings, rounds: int) -> str:
