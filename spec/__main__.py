@@ -65,8 +65,6 @@ def main(
         f"{sum(report.count('failed') for report in reports if report.status == 'skipped')} in listed scripts), "
         f"{commands['text']} about the text format only"
     )
-    if wordings := sum(len(report.wordings) for report in reports):
-        click.echo(f"faults in other words than the suite's: {wordings}")
     counts = totals(reports)
     click.echo(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
     sys.exit(1 if counts["failed"] else 0)
@@ -87,9 +85,6 @@ def show(report: Report, verbose: bool) -> None:
             click.echo(f"  {report.script}:{verdict.line}: {verdict.command}: {verdict.detail}")
         if len(report.failures) > 10:
             click.echo(f"  … and {len(report.failures) - 10} more")
-    if verbose:
-        for line, expected, got in report.wordings:
-            click.echo(f"  {report.script}:{line}: says {got!r}, the suite {expected!r}")
 
 
 if __name__ == "__main__":

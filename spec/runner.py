@@ -44,7 +44,6 @@ class Report:
     status: str = "passed"
     reason: str = ""
     verdicts: list[Verdict] = field(default_factory=list)
-    wordings: list[tuple[int, str, str]] = field(default_factory=list)
     seconds: float = 0.0
 
     def count(self, status: str) -> int:
@@ -67,7 +66,6 @@ class Report:
             "text": self.count("text"),
             "seconds": round(self.seconds, 3),
             "failures": [{"line": v.line, "command": v.command, "got": v.detail} for v in self.failures],
-            "wordings": [{"line": at, "expected": expected, "got": got} for at, expected, got in self.wordings],
         }
 
 
@@ -127,7 +125,6 @@ def run_script(suite: Path, script: str, listed: Listed | None, make_session: Ca
     except EOFError as error:
         report.status, report.reason = "failed", str(error)
     report.verdicts = [plan.verdicts[i] for i in sorted(plan.verdicts)]
-    report.wordings = plan.wordings
     report.seconds = time.perf_counter() - began
     hold_to_promise(report, listed)
     return report

@@ -92,9 +92,9 @@ def test_faults_in_the_text_are_nobodys_merit(tmp_path: Path) -> None:
     assert ("skipped", 0, 1) == (got.status, got.count("passed"), got.count("text"))
 
 
-def test_other_words_than_the_suites_are_noted(tmp_path: Path) -> None:
+def test_a_fault_in_other_words_than_the_suites_fails(tmp_path: Path) -> None:
     got = report(tmp_path, '(assert_malformed (module binary "m") "length out of bounds")')
-    assert [(1, "length out of bounds", "bad byte")] == got.wordings
+    assert ["in other words: malformed: bad byte"] == [v.detail for v in got.failures]
 
 
 def test_an_unreadable_script_fails(tmp_path: Path) -> None:
