@@ -123,11 +123,16 @@ class Ints(Builder):
             return self.reduce(x, n), y
         return self.reduce(x, n), self.reduce(y, n)
 
+    def term(self, c: int, n: int) -> int:
+        """The better form of a constant to add or to multiply by, given the signed one: a mask takes longer on a
+        negative number (9 ns of 42), so a negative constant must save a digit."""
+        return c if abs(c) < 1 << 30 else c & mask_of(n)
+
     def add(self, x: Int, y: Int, n: int) -> Int:
         if is_const(x) and not is_const(y):
             x, y = y, x
         if is_const(y):
-            c = _term(to_signed(y.lo, n), n)
+            c = self.term(to_signed(y.lo, n), n)
             if is_const(x):
                 return self.integer(x.lo + c & mask_of(n))
             return self._offset(x, c, n)
@@ -164,7 +169,7 @@ class Ints(Builder):
                 return self.integer(x.lo * c & mask_of(n))
             if c == 1:
                 return x
-            y = self.integer(_term(c, n))
+            y = self.integer(self.term(c, n))
         bounds = _product(x, y)
         if not self.fits(*bounds, n):
             x, y = self._reduced(x, y, n)
@@ -245,12 +250,6 @@ class Ints(Builder):
             return Int(self.binop(high, b.OR, low), 0, mask_of(n + k))
         twice = self.binop(x.node, b.MUL, self.mask((1 << n) + 1))
         return Int(self.binop(twice, b.SHR, self.const(n - k)), 0, mask_of(n + k))
-
-
-def _term(c: int, n: int) -> int:
-    """The better form of a constant to add or multiply by, given the signed one: a mask takes longer on a negative
-    number (9 ns of 42), so negative ones must save a digit."""
-    return c if abs(c) < 1 << 30 else c & mask_of(n)
 
 
 def _product(x: Int, y: Int) -> tuple[int, int]:

@@ -82,6 +82,9 @@ class PyPy(Exprs):
         """An operation modulo 2^64 on machine words."""
         return Int(self.call(self.helper(name), x.node, y.node), -_WORD, _WORD - 1, zeros)
 
+    def term(self, c: int, n: int) -> int:
+        return c  # the product of two u32 would be wider than a word
+
     def add(self, x: Int, y: Int, n: int) -> Int:
         if n == 64 and not (is_const(x) and is_const(y)):
             x, y = self.signed(x, n), self.signed(y, n)
