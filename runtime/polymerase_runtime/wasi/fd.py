@@ -126,11 +126,12 @@ def fd_readdir(process: Process, memory: Memory, fd: int, buf: int, n: int, cook
     require(memory, buf, n)
     require(memory, out, 4)
     data = bytearray()
-    for name, inode, kind in directory.entries(cookie):
+    entries = directory.entries(cookie == 0)
+    for i in range(cookie, len(entries)):
         if len(data) >= n:
             break
-        cookie += 1
-        data += DIRENT.pack(cookie, inode, len(name), kind)
+        name, inode, kind = entries[i]
+        data += DIRENT.pack(i + 1, inode, len(name), kind)
         data += name
     memory.write(buf, bytes(data[:n]))
     memory.write(out, U32.pack(min(len(data), n)))

@@ -188,7 +188,10 @@ class File(Descriptor):
             os.posix_fadvise(self.fd, offset, n, _ADVICE[advice])
 
     def set_times(self, fstflags: int, atim: int, mtim: int) -> None:
-        os.utime(self.fd, ns=new_times(fstflags, atim, mtim, os.fstat(self.fd)))
+        times = new_times(fstflags, atim, mtim, os.fstat(self.fd))
+        if os.utime not in os.supports_fd:  # Windows
+            raise WasiError(Errno.NOTSUP)
+        os.utime(self.fd, ns=times)
 
 
 _ADVICE = tuple(
@@ -231,18 +234,17 @@ class Directory(Descriptor):
     def set_times(self, fstflags: int, atim: int, mtim: int) -> None:
         os.utime(self.handle, ns=new_times(fstflags, atim, mtim, os.stat(self.handle)))
 
-    def entries(self, cookie: int) -> list[tuple[bytes, int, int]]:
-        """Name, inode and `filetype` of the entries, from the one with this number on.
+    def entries(self, anew: bool) -> list[tuple[bytes, int, int]]:
+        """Name, inode and `filetype` of the entries, read now or kept from before, so that their numbers hold.
 
-        The folder is read when asked for from the start, and kept so that the numbers mean the same until it is read
-        anew. Sorted, so that a guest sees the same order on any machine. A name that is not UTF-8 cannot be said in
-        WASI and is left out.
+        Sorted, so that a guest sees the same order on any machine. A name that is not UTF-8 cannot be said in WASI and
+        is left out.
         """
-        if self._entries is None or cookie == 0:
+        if self._entries is None or anew:
             own = os.stat(self.handle).st_ino
             self._entries = [(b".", own, Filetype.DIRECTORY), (b"..", own, Filetype.DIRECTORY)]
             self._entries += sorted(_scan(self.handle))
-        return self._entries[cookie:]
+        return self._entries
 
 
 def _scan(handle: paths.Handle) -> list[tuple[bytes, int, int]]:

@@ -88,7 +88,7 @@ def _waitable(process: Process, fd: int, writing: bool) -> int | None:
     if not file.rights & Rights.POLL_FD_READWRITE:
         raise WasiError(Errno.NOTCAPABLE)
     waited = file.poll_fd()
-    if waited is None or not writing and file.readable() or os.name == "nt":
+    if waited is None or os.name == "nt" or not writing and file.readable():
         return None
     return waited
 

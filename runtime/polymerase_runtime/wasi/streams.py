@@ -65,7 +65,7 @@ class Stream(Descriptor):
     def readable(self) -> bool:
         if self._pending:
             return True
-        if self._fd is None or not isinstance(self._file, io.BufferedReader) or not hasattr(os, "set_blocking"):
+        if self._fd is None or not isinstance(self._file, io.BufferedReader) or os.name == "nt":
             return False
         # What the host has read ahead is invisible to poll(); peek() shows it, but may read, so it must not wait.
         before = os.get_blocking(self._fd)
@@ -108,7 +108,7 @@ class Stream(Descriptor):
         # Only if the guest doesn't want to wait, or the host has made its descriptor so that it doesn't: read1() then
         # gives nothing, as at the end.
         impatient = self.flags & Fdflags.NONBLOCK
-        if self._fd is None or not impatient and (not hasattr(os, "get_blocking") or os.get_blocking(self._fd)):
+        if self._fd is None or os.name == "nt" or not impatient and os.get_blocking(self._fd):
             return
         if not self.readable() and not wait(self._fd, False, 0.0 if impatient else None):
             raise WasiError(Errno.AGAIN)
