@@ -133,10 +133,11 @@ class Worker:
     def ask(self, job: Mapping[str, Any]) -> Any:
         """The answer to one job. Raises TimeoutError, EOFError if the process dies."""
         if self.process is None:
-            # By its path and without its folder on sys.path: nothing but the runtime and the packages can be imported
+            # By its path, without its folder on sys.path and without site-packages: nothing but the standard library,
+            # the runtime and the packages can be imported.
             program = f"import runpy; runpy.run_path({execute.__file__!r}, run_name='__main__')"
             self.process = subprocess.Popen(
-                [self.python, "-c", program],
+                [self.python, "-S", "-c", program],
                 cwd=self.folder,
                 env=self.environment,
                 stdin=subprocess.PIPE,

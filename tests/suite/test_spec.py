@@ -1,4 +1,4 @@
-"""The official test suite, one test a script, compiled and run in this process."""
+"""The official test suite, one test a script and way of running it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ LISTED = read_support(SUPPORT.read_text("utf-8"))
 PROMISED = [script for script in LISTED if Path(script).parent.as_posix() in ("core", "core/bulk-memory")]
 
 
-@pytest.fixture(scope="module", params=[0, 2], ids=["O0", "O2"])
+@pytest.fixture(scope="module", params=["O0", "O2", "pypy"])
 def make_session(request: pytest.FixtureRequest) -> Iterator[Callable[[], Session]]:
-    """Sessions of our compiler."""
-    with ENGINES["aot"](Settings("aot", request.param, None, 120.0)) as make:
+    """Sessions of our compiler: in this process without and with the optimiser, and packages run by PyPy."""
+    python = request.getfixturevalue("pypy") if request.param == "pypy" else None
+    with ENGINES["aot"](Settings("aot", 0 if request.param == "O0" else 2, python, 120.0)) as make:
         yield make
 
 
