@@ -45,6 +45,7 @@ _FREE_CALLS = not _PYPY and sys.version_info >= (3, 12)  # guest calls use no C 
 
 # Python frames that guest code may use in all. Each has about 500 bytes and its locals, on the heap.
 MAX_DEPTH = 60_000
+MAX_SLOTS = 1 << 26  # locals and stack slots of all those frames: 512 MB
 # Bytes of C stack a unit of the recursion limit may take. CPython, measured by how deep host code could recurse in
 # 8 MB before it crashed: calls through slots (__call__, __getattr__) 10,900 to 22,000 deep, sorted(key=…) 3,250 (3.11)
 # and 4,950 (3.9). PyPy takes its limit as multiples of 768 bytes.
@@ -85,9 +86,14 @@ _lock = threading.Lock()  # for all that concerns other threads
 _local = threading.local()  # depth: calls into the guest, of a sharer
 
 
-def enter(me: int) -> bool:
-    """Let the thread `me` enter guest code where that is not the common case. False: it must not, its stack is too
-    small for the limit in force."""
+def depth_of(slots: int) -> int:
+    """The recursion limit for code whose functions have up to `slots` locals and stack slots."""
+    return max(1000, min(MAX_DEPTH, MAX_SLOTS // max(slots, 1)))
+
+
+def enter(me: int, most_depth: int) -> bool:
+    """Let the thread `me` enter guest code where that is not the common case, under a limit of at most `most_depth`.
+    False: it must not, its stack is too small for the limit in force."""
     global _owner, _normal, _idle, _nested, _sharers, _saved
     most = _MAX_NESTED_DEEP if me in _deep else MAX_NESTED
     if _owner == me:
@@ -98,6 +104,7 @@ def enter(me: int) -> bool:
     mine = _deep.get(me) or (
         _limit if me == _main else _limit_of(threading.stack_size() or min(_main_stack(), 8 << 20))
     )
+    mine = min(mine, most_depth)
     depth: int = getattr(_local, "depth", 0)
     if depth >= most:
         raise Trap(STACK_EXHAUSTED)

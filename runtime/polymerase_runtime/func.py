@@ -68,10 +68,11 @@ class Func:
     or OverflowError naming function, parameter and value, Trap when the guest traps, and what host functions raise.
 
     `type` is its FuncType, `name` what to call it in messages, `raw` the callable with internal values, `instance`
-    and `index` where it is from (None: a host function's).
+    and `index` where it is from (None: a host function's). `depth` is the recursion limit it may run under,
+    `limit` that in the main thread.
     """
 
-    __slots__ = ("__weakref__", "index", "instance", "name", "raw", "type")
+    __slots__ = ("__weakref__", "depth", "index", "instance", "limit", "name", "raw", "type")
     __polymerase_func__ = True
 
     def __init__(
@@ -82,12 +83,14 @@ class Func:
         self.name = name
         self.instance = instance
         self.index = index
+        self.depth = border.MAX_DEPTH if instance is None else instance.depth
 
     def __repr__(self) -> str:
         return f"<Func {self.name} {self.type}>"
 
     def __call__(self, *args: Any) -> Any:
         """Specialise this object to its signature, then call."""
+        self.limit = min(self.depth, border._limit)
         self.__class__ = _call_class(self.type, is_leaf(self.raw))
         return self(*args)
 
@@ -110,7 +113,7 @@ class _Generic(Func):
     def __call__(self, *args: Any) -> Any:
         internal = arguments(self, args)
         me = get_ident()
-        if not border.enter(me):
+        if not border.enter(me, self.depth):
             return border.deep_stack(self, *args)
         try:
             result = self.raw(*internal)
@@ -190,9 +193,9 @@ _BODY = """
         _owner = me
         _nested = 0
         _normal = getrecursionlimit()
-        if _normal < _limit:
-            setrecursionlimit(_limit)
-    elif not enter(me):
+        if _normal < self.limit:
+            setrecursionlimit(self.limit)
+    elif not enter(me, self.depth):
         return deep_stack(self, ARGS)
     try:
         CALL

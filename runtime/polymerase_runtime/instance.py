@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol, cast
 
 from . import memory as _memory
 from . import numeric as _numeric
 from . import spelling as _spelling
 from . import table as _table
+from .border import depth_of
 from .func import Func
 from .globals import Global, GlobalCell
 from .link import resolve
@@ -95,6 +96,7 @@ class Instance:
         self.tables: list[Table] = []
         self.memories: list[Memory] = []
         self.globals: list[Global] = []
+        self.depth = depth_of(info.frame_slots)
         self._funcs: dict[int, Func] = {}
 
     def __repr__(self) -> str:
@@ -103,7 +105,7 @@ class Instance:
     @property
     def memory(self) -> Memory:
         """The memory exported as "memory", else memory 0. LookupError if there is none."""
-        memory = self.exports.get("memory") if "exports" in self.__dict__ else None
+        memory = self.exports._by_name.get("memory") if "exports" in self.__dict__ else None
         if isinstance(memory, Memory):
             return memory
         if not self.memories:
@@ -168,6 +170,8 @@ def instantiate(
     namespace.update(HELPERS)
     namespace["instance"] = namespace["__polymerase__"] = instance
     code.bind(namespace)
+    if not info.frame_slots:
+        instance.depth = depth_of(max(map(_slots, namespace.values())))
     _link(instance, imports or {}, {} if wasi is None else wasi.imports())
     try:
         _allocate(instance)
@@ -191,6 +195,11 @@ def instantiate(
     if info.start is not None:
         instance.func(info.start)()
     return instance
+
+
+def _slots(value: Any) -> int:
+    """Locals and stack slots of a frame of a compiled function."""
+    return value.__code__.co_nlocals + value.__code__.co_stacksize if type(value) is FunctionType else 0
 
 
 def _link(instance: Instance, imports: Mapping[str, Any], wasi: Mapping[str, Any]) -> None:

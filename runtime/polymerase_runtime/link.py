@@ -59,7 +59,8 @@ def _find(imports: Mapping[str, Any], wanted: ImportType) -> Any:
         offered = imports[wanted.module]
     except KeyError:
         return _NOTHING
-    offered = getattr(offered, "exports", offered)  # an Instance
+    if not isinstance(offered, Mapping):
+        offered = getattr(offered, "exports", offered)  # an Instance
     if not isinstance(offered, Mapping):
         raise TypeError(f"imports[{show(wanted.module)}]: expected a mapping or an instance, got {show(offered)}")
     try:

@@ -96,5 +96,5 @@ def show(value: Any, limit: int = 60) -> str:
     try:
         text = repr(value)
     except Exception:  # also that of an int of too many digits
-        text = f"a {type(value).__name__}"
+        text = f"<{type(value).__name__}>"
     return text if len(text) <= limit else text[:limit] + "…"
