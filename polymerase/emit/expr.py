@@ -701,14 +701,24 @@ class Exprs(Ints):
             case "memory_grow" | "memory_fill" | "memory_copy":
                 state = [self.name(f"mem{i}") for i in e.imm]
             case "memory_init":
-                state = [self.name(f"mem{e.imm[1]}"), self.name(f"data_seg{e.imm[0]}")]
+                return self._init(e, args, ("mem", "seg", "d", "s", "n"), f"mem{e.imm[1]}", f"data_seg{e.imm[0]}")
             case "table_init":
-                state = [self.name(f"table{e.imm[1]}"), self.name(f"elem_seg{e.imm[0]}")]
+                return self._init(e, args, ("table", "seg", "d", "s", "n"), f"table{e.imm[1]}", f"elem_seg{e.imm[0]}")
             case "ref_func":
                 state = [self.name("instance"), self.const(e.imm[0])]
             case _:
                 state = [self.name(f"table{i}") for i in e.imm]
         return self.call(self.helper(e.name), *state, *args)
+
+    def _init(self, e: Sys, args: list[ast.expr], params: tuple[str, ...], target: str, segment: str) -> ast.expr:
+        """`memory.init` or `table.init`: arguments that may drop the segment are written before it."""
+        state: list[ast.expr] = [self.name(target), self.name(segment)]
+        node = self.call(self.helper(e.name), *state, *args)
+        if any(walk.effects(a) & walk.WRITES for a in e.args):
+            named = [*zip(params[2:], args, strict=True), *zip(params, state, strict=False)]
+            node.args = []
+            node.keywords = [ast.keyword(name, value, **self.pos) for name, value in named]
+        return node
 
 
 _EXTENDS = frozenset(["extend8_s", "extend16_s", "extend32_s"])

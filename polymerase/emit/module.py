@@ -14,6 +14,7 @@ from polymerase.emit.expr import Exprs
 from polymerase.emit.names import func_names, global_names, original_names
 from polymerase.emit.pypy import PyPy
 from polymerase.emit.stmt import Functions
+from polymerase.errors import InternalError, Where
 from polymerase.ir.nodes import Func
 from polymerase.options import Options, running_target
 from polymerase.wasm.module import ConstExpr, Module
@@ -215,18 +216,29 @@ def compile_module(module: Module, funcs: Iterable[Func], options: Options) -> t
         pending += emitter.function(f)
         size += len(f.body)
         if len(pending) >= CHUNK or size >= CHUNK_STATEMENTS:
-            codes.append(_compile(pending, filename))
+            codes.append(compile_statements(pending, filename))
             pending, size = [], 0
     if pending:
-        codes.append(_compile(pending, filename))
-    slots = max((_slots(c) for code in codes for c in code.co_consts if isinstance(c, CodeType)), default=0)
+        codes.append(compile_statements(pending, filename))
+    slots = max(map(frame_slots, codes), default=0)
     return emitter.info(slots), MemoryCode(filename, codes, frozenset(emitter.spell.helpers))
 
 
-def _compile(body: list[ast.stmt], filename: str) -> CodeType:
-    return compile(ast.Module(body, []), filename, "exec", dont_inherit=True)
+def compile_statements(body: list[ast.stmt], filename: str) -> CodeType:
+    """The code object of function definitions. InternalError naming the one that Python refuses."""
+    try:
+        return compile(ast.Module(body, []), filename, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError) as e:
+        for s in body if len(body) > 1 else ():
+            compile_statements([s], filename)
+        name = next((s.name for s in body if isinstance(s, ast.FunctionDef)), "")
+        at = max(body[0].lineno, 0)
+        index = int("".join(filter(str.isdigit, name.partition("_")[0])) or -1)
+        where = Where(filename, index if index >= 0 else None, None, at)
+        raise InternalError("emit", f"Python does not compile {name}: {e}", where) from e
 
 
-def _slots(code: CodeType) -> int:
-    """Python locals and stack of a function: what a frame takes."""
-    return code.co_nlocals + code.co_stacksize
+def frame_slots(code: CodeType) -> int:
+    """The most Python locals and stack slots that a function of these takes: what a frame costs."""
+    inner = [c for c in code.co_consts if isinstance(c, CodeType)]
+    return max((c.co_nlocals + c.co_stacksize for c in inner), default=0)

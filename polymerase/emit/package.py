@@ -1,8 +1,8 @@
 """Writes a module as a Python package (design.md, section 6), all of it or nothing.
 
-Functions lie in chunks: `_module.py`, or, past MAX_CHUNK, files named by the first digits of a hash of the function's
-name, as many digits as it takes. So a function stays in its file when others come and go, and a changed function
-changes one file.
+Functions lie in chunks: `_module.py`, or, past MAX_CHUNK, files named by the first bits of a hash of the function's
+name, as many bits as it takes. So a function stays in its file when others come and go, and a changed function changes
+one file.
 
 The package is written to a hidden folder beside the target, which is renamed when it is complete.
 """
@@ -22,7 +22,7 @@ from keyword import iskeyword
 from pathlib import Path, PurePath
 
 import polymerase_runtime
-from polymerase.emit.module import Emitter, blob
+from polymerase.emit.module import Emitter, blob, compile_statements, frame_slots
 from polymerase.emit.names import original_names
 from polymerase.emit.source import LineMap, Source, line_map_of
 from polymerase.errors import quote
@@ -62,6 +62,7 @@ class _Text:
     text: str
     lines: LineMap
     helpers: frozenset[str]
+    slots: int  # see module.frame_slots
 
 
 def write_package(
@@ -181,7 +182,8 @@ def _package_files(
             files[f"{name}.py"] = text
             rows.append(_lines_row(f"{name}.py", lines))
             chunks[target][name] = tuple(t.i for t in members)
-    infos = {target: emitter.info() for target, emitter in emitters.items()}
+    slots = max((t.slots for members in texts.values() for t in members), default=0)
+    infos = {target: emitter.info(slots) for target, emitter in emitters.items()}
     first = infos[targets[0]]
     others = {
         "_info.py": _info_file(infos, chunks, header, runtime),
@@ -214,27 +216,36 @@ def _function_text(emitter: Emitter, f: Func, names: dict[int, str]) -> _Text:
     source = Source(f"func {f.i}{known} {signature}, at {f.at:#x}")
     source.visit(ast.Module(statements, []))
     key = name.partition("_")[2] or name
-    return _Text(f.i, key, source.text(), source.line_map(), helpers)
+    # Compiled only to see that it can be, and for the size of its frames.
+    slots = frame_slots(compile_statements(statements, emitter.module.file))
+    return _Text(f.i, key, source.text(), source.line_map(), helpers, slots)
 
 
 def _chunked(texts: list[_Text], prefix: str) -> list[tuple[str, list[_Text]]]:
-    """The chunks by name: split by ever more digits of the names' hashes until each is small enough."""
+    """The chunks by name: halved by ever more bits of the names' hashes until each is small enough. A function that
+    is large has a file of its own."""
     if sum(len(t.text) for t in texts) <= MAX_CHUNK:
         return [(prefix, texts)] if texts else []
-    hashes = [hashlib.sha256(t.key.encode()).hexdigest() for t in texts]
-    done: list[tuple[str, list[_Text]]] = []
-    pending = [("", list(range(len(texts))))]
+    hashes = [hashlib.sha256(t.key.encode()).digest() for t in texts]
+    done: dict[str, list[_Text]] = {}
+    small: list[int] = []
+    for k, t in enumerate(texts):
+        if len(t.text) > MAX_CHUNK // 4:
+            done.setdefault(f"{prefix}_x{hashes[k].hex()[:8]}", []).append(t)
+        else:
+            small.append(k)
+    pending = [("", small)]
     while pending:
-        digits, members = pending.pop()
-        size = sum(len(texts[k].text) for k in members)
-        if digits and (size <= MAX_CHUNK or len(members) == 1 or len(digits) == 8):
-            done.append((f"{prefix}_{digits}", [texts[k] for k in members]))
+        bits, members = pending.pop()
+        if not members:
             continue
-        groups: dict[str, list[int]] = {}
-        for k in members:
-            groups.setdefault(hashes[k][: len(digits) + 1], []).append(k)
-        pending += groups.items()
-    return sorted(done)
+        if sum(len(texts[k].text) for k in members) <= MAX_CHUNK or len(bits) == 32:
+            done[f"{prefix}_{bits}" if bits else prefix] = [texts[k] for k in members]
+            continue
+        at = len(bits)
+        for bit in (0, 1):
+            pending.append((f"{bits}{bit}", [k for k in members if hashes[k][at // 8] >> 7 - at % 8 & 1 == bit]))
+    return sorted(done.items())
 
 
 def _chunk_text(members: list[_Text], header: str, runtime: str) -> tuple[str, LineMap]:

@@ -176,7 +176,9 @@ class Source(SourceGenerator):  # type: ignore[misc]  # astor has no types
                     text += _COMPARE[type(op)] + render(right, _COMPARISON + 1)
                 return _COMPARISON, text
             case ast.Call():
-                text = f"{render(node.func, _ATOM)}({self._list(node.args)})"
+                named = [f"{k.arg}={render(k.value, _IF)}" for k in node.keywords]
+                args = ", ".join([self._list(node.args), *named]) if node.args else ", ".join(named)
+                text = f"{render(node.func, _ATOM)}({args})"
                 self._calls(node, 2)
                 return _ATOM, text
             case ast.IfExp():
