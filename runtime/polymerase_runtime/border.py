@@ -52,7 +52,7 @@ MAX_SLOTS = 1 << 26  # locals and stack slots of all those frames: 512 MB
 _UNIT = 1300 if _PYPY else 840 if sys.version_info >= (3, 11) else 2800
 _DEEP_STACKS = (256 << 20, 64 << 20, 16 << 20)  # sizes to try, bytes
 MAX_NESTED = 400  # calls from host functions back into the guest, in one thread
-_MAX_NESTED_DEEP = 20_000  # in a thread of deep_stack
+_MAX_NESTED_DEEP = 10_000  # in a thread of deep_stack
 
 
 def _main_stack() -> int:
@@ -208,6 +208,8 @@ def translate(e: Exception, outermost: bool) -> Exception | None:
     The Trap's `frames` name the guest's functions; their Python frames are cut from its traceback. If `outermost`,
     the stack is added as a note (CPython 3.11), for tracebacks to show.
     """
+    if not isinstance(e, Trap) and (type(e) not in _WORDS or "_polymerase_passes" in e.__dict__):
+        return None
     seen = e._cut if isinstance(e, Trap) else None  # where the border that it passed before began
     border = tb = innermost = e.__traceback__
     guest = []
@@ -223,6 +225,7 @@ def translate(e: Exception, outermost: bool) -> Exception | None:
     if not isinstance(e, Trap):
         trap = _trap_of(e, innermost)
         if trap is None:
+            e.__dict__["_polymerase_passes"] = True  # so that the next of many borders need not look
             return None
     else:
         trap = e
@@ -239,11 +242,9 @@ def translate(e: Exception, outermost: bool) -> Exception | None:
 
 
 def _trap_of(e: Exception, tb: TracebackType | None) -> Trap | None:
-    words = _WORDS.get(type(e))
-    if words is None or tb is None:
-        return None
-    names = tb.tb_frame.f_globals
-    if "__polymerase__" not in names and not (type(e) in _OF_HELPERS and "__polymerase_helper__" in names):
+    words = _WORDS[type(e)]
+    names = {} if tb is None else tb.tb_frame.f_globals
+    if "__polymerase__" not in names and not (type(e) is RecursionError and "__polymerase_helper__" in names):
         return None
     if type(e) is IndexError and str(e).startswith("list"):
         words = UNDEFINED_ELEMENT

@@ -436,11 +436,11 @@ def check_endless_recursion_of_every_kind_traps() -> None:
 
 
 def check_functions_with_many_locals_recurse_less_deep() -> None:
-    """Frames of 50,000 locals, 60,000 deep, would take 24 GB."""
-    wide = "".join(f"    v{i} = p0\n" for i in range(50_000))
+    """Frames of 4,000 locals, 60,000 deep, would take 2 GB."""
+    wide = "".join(f"    v{i} = p0\n" for i in range(4_000))
 
     class Wide(Code):
-        code = compile(f"def func1_wide(p0):\n{wide}    return func1_wide(v49999)\n", "<wasm hand>", "exec")
+        code = compile(f"def func1_wide(p0):\n{wide}    return func1_wide(v3999)\n", "<wasm hand>", "exec")
 
     made = ModuleInfo(
         "wide", "pypy", types=(I32,), funcs=(0,), func_names=("func1_wide",), exports=(("wide", "func", 0),)
@@ -448,7 +448,7 @@ def check_functions_with_many_locals_recurse_less_deep() -> None:
     e = instantiate(made, Wide()).exports
     with raises(Trap, "call stack exhausted") as caught:
         e.wide(0)
-    assert caught[0].elided < 5000  # type: ignore[attr-defined] # a Trap
+    assert PYPY or caught[0].elided < 17_000  # type: ignore[attr-defined] # a Trap
     assert instantiate(made._replace(frame_slots=10), Wide()).func(0).depth == border.MAX_DEPTH
 
 

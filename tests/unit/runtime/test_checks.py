@@ -23,7 +23,10 @@ def test_runtime(check: Callable[[], None]) -> None:
     check()
 
 
-@pytest.mark.parametrize("name", ["pypy3", "python3.9", "python3.10", "python3.12", "python3.13"])
+OTHERS = ["python3.9", "python3.10", "python3.11", "python3.12", "python3.13"]
+
+
+@pytest.mark.parametrize("name", ["pypy3", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
 def test_runtime_on_another_python(name: str, root: Path) -> None:
     python = (name == "pypy3" and os.environ.get("POLYMERASE_PYPY")) or shutil.which(name)
     if not python or subprocess.run([python, "-c", ""], capture_output=True).returncode:
