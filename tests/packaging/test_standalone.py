@@ -69,9 +69,7 @@ def test_a_standalone_package_needs_no_polymerase(name: str, folder: Path) -> No
     python = find(name)
     if python is None:
         pytest.skip(f"no {name} on this machine")
-    code = (
-        "import made; print(made.gcd(-21, 42)); print(sorted({n.split('.')[0] for n in sys.modules if 'poly' in n}))"
-    )
+    code = "import made; print(made.gcd(-21, 42)); print(sorted({n.split('.')[0] for n in sys.modules if 'poly' in n}))"
     done = run(python, folder, code)
     assert ("-21\n[]\n", "", 0) == (done.stdout, done.stderr, done.returncode)
     done = run(python, folder, "import runpy; runpy.run_module('made', run_name='__main__')")
