@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import click
@@ -77,6 +78,8 @@ def compile_(
         format=format_,
         force=force,
     )
+    if Path.cwd().is_relative_to(os.path.realpath(output)):  # not even with --force
+        raise click.BadParameter("the current directory lies in it", param_hint="--output")
     start = time.perf_counter()
     module = api.Module.from_file(prog, options=options)
     with _progress(os.path.getsize(prog), off=no_progress) as progress:

@@ -190,6 +190,13 @@ def test_compile_leaves_a_foreign_folder_alone_without_force(call: Call, math: s
     assert 0 == call("compile", math, "-o", "mine").code  # ours now
 
 
+@pytest.mark.parametrize("output", ["", ".", "..", "/"])
+def test_the_current_directory_is_never_replaced(call: Call, math: str, output: str) -> None:
+    done = call("compile", math, "-o", output, "--force")
+    assert (2, "") == (done.code, done.out)
+    assert os.path.exists(math)
+
+
 @pytest.mark.parametrize("command", ["validate", "inspect", "run", "dump"])
 @pytest.mark.parametrize(
     "name, content, fault",
