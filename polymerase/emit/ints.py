@@ -259,7 +259,7 @@ def _product(x: Int, y: Int) -> tuple[int, int]:
 
 def _bitwise_bounds(x: Int, y: Int) -> tuple[int, int]:
     """Bounds of `x | y` and `x ^ y` (and of `x & y`): as many bits as the wider of the two."""
-    bits = max(v.bit_length() for v in (x.lo, x.hi, y.lo, y.hi))
+    bits = max((v if v >= 0 else ~v).bit_length() for v in (x.lo, x.hi, y.lo, y.hi))
     return (0 if x.lo >= 0 and y.lo >= 0 else -1 << bits), (1 << bits) - 1
 
 
