@@ -2,7 +2,8 @@
 
 Python's own checks are the guest's: an index out of range of a view is an access out of bounds, a division by zero is
 one. `translate` turns such an exception into the Trap that the spec asks for, if it comes from guest code, that is if
-its innermost frame runs in a namespace with the key `__polymerase__`. Whatever a host function raises is left alone.
+its innermost frame runs in a namespace with the key `__polymerase__`, not counting those of runtime modules with the
+key `__polymerase_helper__`. Whatever a host function raises is left alone.
 
 Guest code may recurse deeper than Python's limit of 1,000. The limit belongs to the process, so it is raised when the
 outermost call enters the guest and restored when it leaves, or, with guests in several threads, when the last one
@@ -211,19 +212,24 @@ def translate(e: Exception, outermost: bool) -> Exception | None:
     if not isinstance(e, Trap) and (type(e) not in _WORDS or "_polymerase_passes" in e.__dict__):
         return None
     seen = e._cut if isinstance(e, Trap) else None  # where the border that it passed before began
-    border = tb = innermost = e.__traceback__
+    border = tb = e.__traceback__
     guest = []
     kept = []
+    by_guest = in_helper = False  # the innermost frame but for the runtime's helpers is the guest's; is a helper's
     while tb is not None and tb is not seen:
-        innermost = tb
         names = tb.tb_frame.f_globals
+        in_helper = "__polymerase_helper__" in names
         if "__polymerase__" in names:
             guest.append(tb)
-        elif "__polymerase_helper__" not in names and tb is not border:
-            kept.append(tb)
+            by_guest = True
+        elif not in_helper:
+            by_guest = False
+            if tb is not border:
+                kept.append(tb)
         tb = tb.tb_next
     if not isinstance(e, Trap):
-        trap = _trap_of(e, innermost)
+        # A RecursionError in a helper is the guest's even if the host called: it failed on its way into the guest.
+        trap = _trap_of(e) if by_guest or in_helper and type(e) is RecursionError else None
         if trap is None:
             e.__dict__["_polymerase_passes"] = True  # so that the next of many borders need not look
             return None
@@ -241,14 +247,10 @@ def translate(e: Exception, outermost: bool) -> Exception | None:
     return trap
 
 
-def _trap_of(e: Exception, tb: TracebackType | None) -> Trap | None:
-    words = _WORDS[type(e)]
-    names = {} if tb is None else tb.tb_frame.f_globals
-    if "__polymerase__" not in names and not (type(e) is RecursionError and "__polymerase_helper__" in names):
-        return None
+def _trap_of(e: Exception) -> Trap:
     if type(e) is IndexError and str(e).startswith("list"):
-        words = UNDEFINED_ELEMENT
-    return Trap(words)
+        return Trap(UNDEFINED_ELEMENT)
+    return Trap(_WORDS[type(e)])
 
 
 # What Python's own checks mean in guest code. Those of memoryview, bytearray and struct all mean the same; list's, of a

@@ -110,14 +110,16 @@ func20_even = make_trampoline(func20_even_tail)
 def func21_odd_tail(p0):
     return TailCall(table0_t0[6], (p0 - 1,)) if p0 else 0
 func21_odd = make_trampoline(func21_odd_tail)
+def func22_div64(p0):
+    return s64_div_s(p0, 0)
 """
 NAMES = ("func0_host",) + tuple(
     line.split("(")[0][4:]
     for line in SOURCE.splitlines()
-    if line.startswith("def") and "20" not in line and "21" not in line
+    if line.startswith("def") and not line.startswith(("def func20", "def func21", "def func22"))
 )
-NAMES += ("func20_even", "func21_odd")
-KINDS = (0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 3, 4, 5, 6, 7, 2, 2, 0, 0, 8, 0, 0)
+NAMES += ("func20_even", "func21_odd", "func22_div64")
+KINDS = (0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 3, 4, 5, 6, 7, 2, 2, 0, 0, 8, 0, 0, 7)
 
 
 class Code:
@@ -139,7 +141,7 @@ def line_of(text: str) -> int:
 
 def info(**changes: Any) -> ModuleInfo:
     exports = [(name.split("_", 1)[1], "func", i) for i, name in enumerate(NAMES)]
-    exports[20:] = [("tail_even", "func", 20), ("tail_odd", "func", 21)]
+    exports[20:22] = [("tail_even", "func", 20), ("tail_odd", "func", 21)]
     exports += [("memory", "memory", 0), ("table", "table", 0), ("limit", "global", 0), ("counter", "global", 1)]
     made = ModuleInfo(
         "hand",
@@ -308,6 +310,7 @@ def check_pythons_errors_in_guest_code_become_traps() -> None:
         ("out of bounds memory access", lambda: e.byte(0xFFFFFFFF)),
         ("out of bounds memory access", lambda: e.load(65533)),
         ("integer divide by zero", lambda: e.div(1, 0)),
+        ("integer divide by zero", lambda: e.div64(1)),  # raised in a helper of the runtime
         ("undefined element", lambda: e.call(8)),
         ("undefined element", lambda: e.call(0xFFFFFFFF)),
         ("uninitialized element", lambda: e.call(0)),
