@@ -8,8 +8,18 @@ from pathlib import Path
 
 import click
 
-from spec.engines import ENGINES, WHOLE, Settings
-from spec.runner import SUPPORT, Report, SuiteError, find_scripts, read_support, run, suite_folder, updated_support
+from spec.engines import ENGINES, Settings
+from spec.runner import (
+    SUPPORT,
+    Report,
+    SuiteError,
+    find_scripts,
+    promises,
+    read_support,
+    run,
+    suite_folder,
+    updated_support,
+)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -47,9 +57,9 @@ def main(
     except SuiteError as error:
         raise click.ClickException(str(error)) from error
     text = SUPPORT.read_text("utf-8")
-    support = {} if engine in WHOLE else read_support(text)
+    support = promises(read_support(text), ENGINES[engine].promise)
     reports = []
-    with ENGINES[engine](Settings(engine, opt_level, python, timeout)) as make_session:
+    with ENGINES[engine].open(Settings(engine, opt_level, python, timeout)) as make_session:
         for report in run(suite, scripts, support, make_session):
             reports.append(report)
             show(report, verbose)

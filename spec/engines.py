@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -59,12 +59,21 @@ def alarm(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def reject(error: Exception) -> Rejected:
-    """A compiler's exception in the terms of the assertions; what is no refusal is an internal error."""
-    for kind in ("Malformed", "Invalid", "Unsupported"):
-        if any(c.__name__ == f"{kind}Error" for c in type(error).__mro__):
-            return Rejected(kind.lower(), str(getattr(error, "message", error)))
-    return Rejected("internal", f"{type(error).__name__}: {error}")
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Raises Rejected for an exception of the compiler; what is no refusal is an internal error."""
+    from polymerase.errors import InvalidError, MalformedError, UnsupportedError
+
+    try:
+        yield
+    except MalformedError as error:
+        raise Rejected("malformed", error.message) from error
+    except InvalidError as error:
+        raise Rejected("invalid", error.message) from error
+    except UnsupportedError as error:
+        raise Rejected("unsupported", error.message) from error
+    except Exception as error:
+        raise Rejected("internal", f"{type(error).__name__}: {error}") from error
 
 
 class AotSession:
@@ -80,20 +89,16 @@ class AotSession:
     def check(self, data: bytes) -> None:
         from polymerase import driver
 
-        try:
+        with alarm(self.timeout), refusals():
             driver.load(data)
-        except Exception as error:
-            raise reject(error) from error
 
     def compile(self, data: bytes) -> int:
         from polymerase import driver
         from polymerase_runtime import instantiate
 
-        try:
+        with alarm(self.timeout), refusals():
             module = driver.load(data)
             info, code = driver.compile_in_memory(module, self.options)  # now: what is refused is known before the run
-        except Exception as error:
-            raise reject(error) from error
         self.modules.append(partial(instantiate, info, code, blob=driver.data_blob(module)))
         return len(self.modules) - 1
 
@@ -189,25 +194,22 @@ class PackageSession:
         self.worker = worker
         self.options: Any = Options(opt_level=settings.opt_level, target=worker.target)  # type: ignore[arg-type]
         worker.scripts += 1
+        self.timeout = settings.timeout
         self.prefix = f"script{worker.scripts}_"
         self.packages: list[str] = []
 
     def check(self, data: bytes) -> None:
         from polymerase import driver
 
-        try:
+        with alarm(self.timeout), refusals():
             driver.load(data)
-        except Exception as error:
-            raise reject(error) from error
 
     def compile(self, data: bytes) -> int:
         from polymerase import driver
 
         name = f"{self.prefix}{len(self.packages)}"
-        try:
+        with alarm(self.timeout), refusals():
             driver.compile_package(driver.load(data), self.worker.folder / name, self.options)
-        except Exception as error:
-            raise reject(error) from error
         self.packages.append(name)
         return len(self.packages) - 1
 
@@ -289,9 +291,17 @@ def wasmtime(settings: Settings) -> Iterator[Callable[[], Session]]:
     yield lambda: WasmtimeSession(make(), settings.timeout)
 
 
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """`open` gives what makes sessions. `promise` is how much of support.md is about this engine: "numbers" (all of
+    it), "names" (which scripts do not pass whole) or "nothing" (it does all proposals)."""
+
+    open: Callable[[Settings], AbstractContextManager[Callable[[], Session]]]
+    promise: str
+
+
 ENGINES = {
-    "aot": aot,
-    "wasmtime": wasmtime,
-    "wasmtime-2.0": wasmtime,
+    "aot": Engine(aot, "numbers"),
+    "wasmtime": Engine(wasmtime, "nothing"),
+    "wasmtime-2.0": Engine(wasmtime, "names"),
 }
-WHOLE = ("wasmtime",)  # engines that do all proposals, so that what support.md says is not about them

@@ -20,7 +20,7 @@ from spec.plan import Plan, Session, Verdict, make_plan
 SUPPORT = Path(__file__).with_name("support.md")
 VARIABLE = "POLYMERASE_SPEC_TESTS"
 HOW_TO_GET = f"""the official test suite is not here: set {VARIABLE} to its folder, the one that holds core/, as in
-    git clone https://github.com/WebAssembly/spec
+    git clone https://github.com/WebAssembly/spec && git -C spec checkout 285a90329
     export {VARIABLE}=$PWD/spec/test"""
 
 
@@ -100,6 +100,13 @@ def read_support(text: str) -> dict[str, Listed]:
     """The table of support.md by script."""
     rows = (ROW.match(line) for line in text.splitlines())
     return {m[1]: Listed(m[2], int(m[3])) for m in rows if m}
+
+
+def promises(support: Mapping[str, Listed], promise: str) -> dict[str, Listed]:
+    """What of support.md holds for an engine (see `spec.engines.Engine`)."""
+    if promise == "nothing":
+        return {}
+    return {script: listed if promise == "numbers" else Listed(listed.reason, 0) for script, listed in support.items()}
 
 
 def run_script(suite: Path, script: str, listed: Listed | None, make_session: Callable[[], Session]) -> Report:

@@ -26,7 +26,7 @@ PROMISED = [script for script in LISTED if Path(script).parent.as_posix() in ("c
 def make_session(request: pytest.FixtureRequest) -> Iterator[Callable[[], Session]]:
     """Sessions of our compiler: in this process without and with the optimiser, and packages run by PyPy."""
     python = request.getfixturevalue("pypy") if request.param == "pypy" else None
-    with ENGINES["aot"](Settings("aot", 0 if request.param == "O0" else 2, python, 120.0)) as make:
+    with ENGINES["aot"].open(Settings("aot", 0 if request.param == "O0" else 2, python, 120.0)) as make:
         yield make
 
 
@@ -47,6 +47,6 @@ def test_every_listed_script_exists() -> None:
 def test_no_script_is_listed_that_needs_nothing_later() -> None:
     """By the word of wasmtime with SIMD and the proposals after 2.0 switched off, in the folders that we promise."""
     pytest.importorskip("wasmtime", reason="wasmtime is the oracle")
-    with ENGINES["wasmtime-2.0"](Settings("wasmtime-2.0", 2, None, 120.0)) as make_oracle:
+    with ENGINES["wasmtime-2.0"].open(Settings("wasmtime-2.0", 2, None, 120.0)) as make_oracle:
         reports = [run_script(SUITE, script, LISTED[script], make_oracle) for script in sorted(PROMISED)]
     assert [report.script for report in reports if not report.failures and report.reason.startswith("listed")] == []

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from polymerase.errors import InvalidError, Where
 from spec import engines
 from spec.engines import Settings, Worker
 from spec.plan import Rejected
@@ -28,7 +29,8 @@ def crash():
 
 def find():
     import importlib.util
-    return sum(importlib.util.find_spec(name) is not None for name in ("spec", "polymerase", "click", "polymerase_runtime"))
+    names = ("spec", "polymerase", "click", "polymerase_runtime")
+    return sum(importlib.util.find_spec(name) is not None for name in names)
 """
 
 
@@ -85,14 +87,12 @@ def test_an_alarm_ends_what_runs_here() -> None:
 
 
 def test_only_refusals_are_refusals() -> None:
-    class InvalidError(Exception):
-        message = "type mismatch"
-
-    refused = engines.reject(InvalidError("m.wasm:0x4: type mismatch"))
-    assert ("invalid", "type mismatch") == (refused.kind, refused.fault)
-    broken = engines.reject(KeyError("x"))
-    assert isinstance(broken, Rejected)
-    assert ("internal", "KeyError: 'x'") == (broken.kind, broken.fault)
+    with pytest.raises(Rejected) as refused, engines.refusals():
+        raise InvalidError("type mismatch", Where("m.wasm", at=4))
+    assert ("invalid", "type mismatch") == (refused.value.kind, refused.value.fault)
+    with pytest.raises(Rejected) as broken, engines.refusals():
+        raise KeyError("x")
+    assert ("internal", "KeyError: 'x'") == (broken.value.kind, broken.value.fault)
 
 
 def test_what_the_compiler_refuses_is_known_before_the_run(wat: Any) -> None:

@@ -108,6 +108,13 @@ def test_rows_of_the_table_are_read_and_rewritten() -> None:
     assert text.replace("0 of 1", "0 of 0") == runner.updated_support(text, reports)
 
 
+def test_what_holds_for_an_engine() -> None:
+    support = {"core/a.wast": Listed("gc", 3)}
+    assert support == runner.promises(support, "numbers")
+    assert {"core/a.wast": Listed("gc", 0)} == runner.promises(support, "names")
+    assert {} == runner.promises(support, "nothing")
+
+
 def test_the_committed_table_is_sorted_and_read_whole() -> None:
     text = runner.SUPPORT.read_text("utf-8")
     scripts = list(runner.read_support(text))
