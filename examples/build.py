@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from tools.guests.build import without_debug, zig  # noqa: E402  # from this checkout, wherever it is run
 
 # A library: no C library, no entry point, exports marked in the source. A command: WASI.
 LIBRARY = ("-target", "wasm32-freestanding", "-nostdlib", "-Wl,--no-entry")
 COMMAND = ("-target", "wasm32-wasi")
-COMMON = ("-O2", "-Wl,--strip-debug")  # names stay: polymerase names its functions by them
 
 EXAMPLES = {
     "fib": LIBRARY,
@@ -25,9 +27,9 @@ EXAMPLES = {
 
 def build(name: str, out: Path) -> None:
     """Compile `NAME.c` to the file `out`."""
-    zig = [sys.executable, "-m", "ziglang", "cc"]
     # Run in this folder, with relative names: the same bytes on every machine.
-    subprocess.run([*zig, *EXAMPLES[name], *COMMON, f"{name}.c", "-o", str(out)], cwd=HERE, check=True)
+    subprocess.run([*zig(), "cc", *EXAMPLES[name], "-O2", f"{name}.c", "-o", str(out)], cwd=HERE, check=True)
+    out.write_bytes(without_debug(out.read_bytes()))  # the name section stays: functions are called by their names
 
 
 if __name__ == "__main__":

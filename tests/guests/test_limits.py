@@ -303,7 +303,7 @@ def recursion() -> Case:
                 local.get 0 i32.const 1 i32.sub call $trap
             else i32.const 65536 i32.load end))"""
     endless: list[Call] = [("self", (0,)), ("even", (0,)), ("table", (0,))]
-    return text, [*endless, ("sum", (10,)), *endless, ("sum", (5000,)), ("trap", (5000,))]
+    return text, [*endless, ("sum", (10,)), *endless, ("sum", (2500,)), ("trap", (2500,))]
 
 
 def tail_calls(turns: int) -> Case:

@@ -65,9 +65,29 @@ def zig() -> list[str]:
     return [sys.executable, "-m", "ziglang"]
 
 
-def zig_cc() -> list[str]:
-    """Optimised C for WASI: no debug information, but the name section stays."""
-    return [*zig(), "cc", "-target", "wasm32-wasi", "-O2", "-w", "-Wl,--strip-debug"]
+def _leb(data: bytes, at: int) -> tuple[int, int]:
+    """An unsigned LEB128 number and the offset behind it."""
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        at += 1
+        shift += 7
+        if byte < 0x80:
+            return value, at
+
+
+def without_debug(wasm: bytes) -> bytes:
+    """The module without its DWARF sections. (The linker's --strip-debug drops the names of functions, too.)"""
+    kept = [wasm[:8]]
+    at = 8
+    while at < len(wasm):
+        size, start = _leb(wasm, at + 1)
+        length, name = _leb(wasm, start)
+        if wasm[at] != 0 or not wasm[name : name + length].startswith(b".debug_"):
+            kept.append(wasm[at : start + size])
+        at = start + size
+    return b"".join(kept)
 
 
 def _go() -> str:
@@ -97,7 +117,8 @@ def command(guest: Guest, sources: Path | None, out: Path) -> tuple[list[str], d
             if sources is not None:
                 flags += [f"-I{sources / i}" for i in guest.includes]
                 files = [str(p) for pattern in guest.sources for p in sorted(sources.glob(pattern))]
-            return [*zig_cc(), *flags, main, *files, "-o", str(out)], {}
+            zig_cc = [*zig(), "cc", "-target", "wasm32-wasi", "-O2", "-w"]
+            return [*zig_cc, *flags, main, *files, "-o", str(out)], {}
         case "zig":
             flags = ["-target", "wasm32-wasi", "-O", "ReleaseSafe", f"-femit-bin={out}"]
             return [*zig(), "build-exe", *flags, main], {}
@@ -117,17 +138,18 @@ def build(guest: Guest, out: Path) -> tuple[Path, bool]:
     Returns the file and whether it was built now."""
     out.mkdir(parents=True, exist_ok=True)
     wasm = out / f"{guest.name}.wasm"
-    stamp = out / f"{guest.name}.stamp"
+    stamp = out / f"{guest.name}.stamp"  # written last
     headers = sorted(SRC.glob("*.h")) if guest.language == "c" else []
-    key = json.dumps([repr(guest), *(_sha256(p) for p in [SRC / guest.main, *headers])])
+    recipe, _ = command(guest, Path("SDIST"), Path("OUT"))  # before anything is downloaded: is the tool here?
+    key = json.dumps([repr(guest), recipe[1:], *(_sha256(p) for p in [SRC / guest.main, *headers])])
     if wasm.exists() and stamp.exists() and stamp.read_text() == key:
         return wasm, False
-    command(guest, None, wasm)  # before anything is downloaded: is the tool here?
+    stamp.unlink(missing_ok=True)
     sources = fetch(guest.sdist, out / "sdists") if guest.sdist else None
     with tempfile.TemporaryDirectory(dir=out) as scratch:
         made = Path(scratch, "guest.wasm")
         words, env = command(guest, sources, made)
         _run(words, **env)
-        made.replace(wasm)
+        wasm.write_bytes(without_debug(made.read_bytes()))
     stamp.write_text(key)
     return wasm, True

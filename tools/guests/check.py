@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,8 +52,8 @@ class Row:
     fault: str
 
 
-def under_wasmtime(wasm: Path, args: tuple[str, ...], stdin: bytes) -> Run:
-    """Run a WASI command; the seconds leave wasmtime's own compiling out."""
+def under_wasmtime(wasm: Path, args: tuple[str, ...], stdin: bytes, dirs: Mapping[str, Path] | None = None) -> Run:
+    """Run a WASI command that sees `dirs` (guest name to host folder); the seconds leave wasmtime's compiling out."""
     with tempfile.TemporaryDirectory() as scratch:
         given, printed, error = Path(scratch, "in"), Path(scratch, "out"), Path(scratch, "err")
         given.write_bytes(stdin)
@@ -62,6 +62,8 @@ def under_wasmtime(wasm: Path, args: tuple[str, ...], stdin: bytes) -> Run:
         config.stdin_file = str(given)
         config.stdout_file = str(printed)
         config.stderr_file = str(error)
+        for guest, host in (dirs or {}).items():
+            config.preopen_dir(str(host), guest)
         engine = wasmtime.Engine()
         store = wasmtime.Store(engine)
         store.set_wasi(config)
