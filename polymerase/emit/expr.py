@@ -343,6 +343,8 @@ class Exprs(Ints):
         name, args = e.name, e.args
         if name in _EQZ or name in _INT_COMPARISONS or name in _FLOAT_COMPARISONS:
             return self._truth(self.condition(e))
+        if name in _BITWISE and _is_condition(e) and not walk.effects(args[1]):
+            return self._truth(self.condition(e))
         match name[4:]:
             case "add":
                 return self.add(self.whole(args[0]), self.whole(args[1]), n)

@@ -44,6 +44,7 @@ from polymerase.wasm.types import I32, I64
 
 Segment = tuple[int, int]  # (first value, number of the body): up to the next segment's first value
 SWITCH = "k"  # the variable that holds the number of a case
+MAX_INDENT = 90  # of the 98 levels that Python reads
 
 
 class Functions:
@@ -52,6 +53,7 @@ class Functions:
     def __init__(self, spell: Exprs) -> None:
         self.spell = spell
         self._assigned: set[str] = set()
+        self._depth = 0  # levels of indentation
 
     def function(self, f: Func) -> list[ast.stmt]:
         """The statements that define `f`: a `def`, and the trampoline if it makes tail calls."""
@@ -87,11 +89,13 @@ class Functions:
     def body(self, body: Body) -> list[ast.stmt]:
         """A statement list; nothing follows a statement that never ends."""
         out: list[ast.stmt] = []
+        self._depth += 1
         for s in body:
             self.spell.go(s.at)
             out += self.statement(s)
             if out and _ends(out[-1]):
                 break
+        self._depth -= 1
         return out
 
     def block(self, body: Body) -> list[ast.stmt]:
@@ -236,10 +240,16 @@ class Functions:
 
     def _switch(self, s: Switch) -> list[ast.stmt]:
         at = self.spell.at
+        segments = _segments(s)
+        levels = len(segments).bit_length()
+        deep = self._depth + levels > MAX_INDENT
+        self._depth += 0 if deep else levels
         bodies = [self.body(body) for _, body in s.cases]
         bodies.append(self.body(s.default))
+        self._depth -= 0 if deep else levels
         self.spell.go(at)
-        segments = _segments(s)
+        if deep:
+            return self._flat(s, segments, bodies)
         count = [0] * len(bodies)
         for _, i in segments:
             count[i] += 1
@@ -251,6 +261,19 @@ class Functions:
         ]
         find = self._table(var, segments, len(bodies) - 1) or self._search(var, segments, numbers)
         return [*find, *self._search(SWITCH, [(i, i) for i in range(len(bodies))], bodies)]
+
+    def _flat(self, s: Switch, segments: list[Segment], bodies: list[list[ast.stmt]]) -> list[ast.stmt]:
+        """One `if` after the other, for want of levels of indentation: in linear time."""
+        spell = self.spell
+        number = f"{SWITCH}{self._depth}"  # bodies may hold other switches
+        numbers: list[list[ast.stmt]] = [
+            [spell.assign(spell.target(number), spell.const(i))] for i in range(len(bodies))
+        ]
+        out = self._search(s.e.var.name, segments, numbers)
+        for i, body in enumerate(bodies):
+            if body:
+                out.append(spell.if_(spell.compare(spell.name(number), b.EQ, spell.const(i)), body, []))
+        return out
 
     def _table(self, var: str, segments: list[Segment], default: int) -> list[ast.stmt] | None:
         """The case's number out of a tuple, if the values are small enough for one."""

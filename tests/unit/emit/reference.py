@@ -12,7 +12,7 @@ import polymerase_runtime.spelling as spelling
 from polymerase.emit.cpython import CPython
 from polymerase.emit.pypy import PyPy
 from polymerase.emit.stmt import Functions
-from polymerase.ir.nodes import Body, Const, Expr, Func, Get, Load, Logic, Op, Return, Select, Store, Var
+from polymerase.ir.nodes import Body, Const, Expr, Func, Get, Load, Logic, Op, Return, Select, Var
 from polymerase.wasm.types import F32, F64, I32, I64, FuncType, ValType
 from polymerase_runtime.traps import Trap
 
@@ -131,7 +131,3 @@ def evaluate(e: Expr, env: dict[str, Any], data: bytearray) -> Any:
 
 def returned(e: Expr) -> Body:
     return (Return((e,), 3),)
-
-
-def stored(s: Store) -> Body:
-    return (s,)

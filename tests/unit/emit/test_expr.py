@@ -10,19 +10,11 @@ from typing import Any
 import pytest
 
 import polymerase_runtime.numeric as numeric
-from polymerase.ir.nodes import Const, Expr, Get, Logic, Select, Var
-from polymerase.wasm.types import F32, F64, I32, I64, ValType
-from tests.unit.emit.reference import (
-    TARGETS,
-    compiled,
-    evaluate,
-    get,
-    i32,
-    load,
-    op,
-    outcome,
-    returned,
-)
+from polymerase.emit.source import to_source
+from polymerase.ir import walk
+from polymerase.ir.nodes import Const, Expr, Func, Get, Logic, Select, Var
+from polymerase.wasm.types import F32, F64, I32, I64, FuncType, ValType
+from tests.unit.emit.reference import TARGETS, compiled, define, evaluate, get, i32, load, op, outcome, returned
 
 INTS = (0, 1, 2, 3, 5, 7, 8, 31, 32, 33, 63, 127, 128, 255, 256, 32767, 32768, 65535, 65536)
 EDGES32 = (*INTS, 0x7FFFFFFF, 0x80000000, 0x80000001, 0xFFFF8000, 0xFFFFFF80, 0xFFFFFFFE, 0xFFFFFFFF, 0x12345678)
@@ -165,8 +157,6 @@ def random_expr(rng: random.Random, t: str, depth: int) -> Expr:
 
 
 def pure(e: Expr) -> bool:
-    from polymerase.ir import walk
-
     return not walk.effects(e)
 
 
@@ -182,15 +172,58 @@ def test_random_trees_evaluate_as_the_runtimes_functions_do(target: str, t: str)
         for _ in range(8):
             args = [rng.choice(edges(p.type)) for p in params]
             env = {p.name: value for p, value in zip(params, args, strict=True)}
-            assert outcome(lambda: evaluate(e, env, data)) == outcome(f, *args), (source(target, e), args)
+            assert outcome(evaluate, e, env, data) == outcome(f, *args), (source(target, e), args)
 
 
 def source(target: str, e: Expr) -> str:
     """The emitted expression as text; parameters of type i32."""
-    from polymerase.emit.source import to_source
-    from polymerase.ir.nodes import Func
-    from polymerase.wasm.types import FuncType
-    from tests.unit.emit.reference import define
-
     tree = define(target, Func(0, FuncType((), (I32,)), (), returned(e), 1))
     return to_source(tree).strip().splitlines()[-1].strip().removeprefix("return ")
+
+
+P, Q = get("p0"), get("p4")
+
+
+@pytest.mark.parametrize(
+    ("text", "e"),
+    [
+        ("p0 + p4 + p0 & 0xFFFFFFFF", op("i32_add", op("i32_add", P, Q), P)),
+        ("p0 + p4 & 255", op("i32_and", op("i32_add", P, Q), i32(255))),
+        ("p0 & 255", op("i32_and", op("i32_and", P, i32(0xFFFF)), i32(255))),
+        ("p0 & -4", op("i32_and", P, i32(-4))),
+        ("(p0 & 255) * 4", op("i32_shl", op("i32_and", P, i32(255)), i32(2))),
+        ("(p0 & 0xFFFF) << 16", op("i32_shl", P, i32(16))),
+        ("u8[p0 + 5]", load("i32_load8_u", P, 5)),
+        ("s8[p0] & 0xFFFFFFFF", load("i32_load8_s", P)),
+        ("u8[p0]", op("i32_and", load("i32_load8_s", P), i32(255))),
+        ("u32[(p0 & 255) + 16640]", load("i32_load", op("i32_shl", op("i32_and", P, i32(255)), i32(2)), 66560)),
+        ("u32[256]", load("i32_load", i32(1024))),
+        ("u32[p0 + 8 >> 2] if not p0 & 3 else i32_load(u8, p0 + 8)", load("i32_load", P, 8)),
+        ("u32[a >> 2] if not (a := p0 + 5) & 3 else i32_load(u8, a)", load("i32_load", P, 5)),
+        ("1 if p0 < 10 or p0 >= 0x80000000 else 0", op("i32_lt_s", P, i32(10))),
+        ("1 if p0 >= 0x80000000 else 0", op("i32_lt_s", P, i32(0))),
+        ("1 if p0 else 0", op("i32_eqz", op("i32_eqz", P))),
+        ("0 if p0 else 1", op("i32_eqz", P)),
+        ("1 if s8[p0] < 5 else 0", op("i32_lt_s", load("i32_load8_s", P), i32(5))),
+        ("p0 if p4 else 7", Select(Q, P, i32(7), I32)),
+        ("1 if p0 == p4 and p0 < 3 else 0", op("i32_and", op("i32_eq", P, Q), op("i32_lt_u", P, i32(3)))),
+        ("p0 // p4", op("i32_div_u", P, Q)),
+        ("i32_div_s(p0, p4)", op("i32_div_s", P, Q)),
+        ("4294967295", i32(-1)),
+    ],
+)
+def test_masks_stand_only_where_a_value_must_be_exact(text: str, e: Expr) -> None:
+    assert text == source("cpython", e)
+
+
+@pytest.mark.parametrize(
+    ("text", "e"),
+    [
+        ("int_mul(p0, p4) & 0xFFFFFFFF", op("i32_mul", P, Q)),
+        ("unpack_u32(data, p0 + 5)[0]", load("i32_load", P, 5)),
+        ("u8[p0]", load("i32_load8_u", P)),
+        ("(p0 ^ 0x80000000) - 0x80000000 >> (p4 & 31) & 0xFFFFFFFF", op("i32_shr_s", P, Q)),
+    ],
+)
+def test_pypy_gets_no_integer_wider_than_its_word(text: str, e: Expr) -> None:
+    assert text == source("pypy", e)
