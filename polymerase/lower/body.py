@@ -105,6 +105,11 @@ class _Lowering:
         self.initialise_locals()
         entry, order = simplify(self.entry)
         body = structure(entry, order, self.new_temp)
+        # Blocks refer to each other in circles, and this object to itself: leave nothing for the garbage collector.
+        for block in (*self.exposed, *self.written, *order):
+            block.preds = []
+            block.term = None
+        self.stack.emit = self.stack.new_temp = None  # type: ignore[assignment]
         return Func(self.i, self.type, tuple(self.locals[: len(self.type.params)]), body, self.code.start)
 
     # --- building blocks
