@@ -1,0 +1,359 @@
+"""Packages: what is written, when, and what it does when imported."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import polymerase_runtime
+from polymerase import driver
+from polymerase.emit import package
+from polymerase.emit.module import blob, compile_in_memory
+from polymerase.emit.package import write_package
+from polymerase.options import Options
+from polymerase.wasm.module import Module
+
+RUNTIME = Path(polymerase_runtime.__file__).parent
+
+CALLS = """
+(module
+  (type $t (func (param i32) (result i32)))
+  (table 4 funcref)
+  (elem (i32.const 0) $double $square $trap)
+  (memory (export "memory") 1)
+  (data (i32.const 8) "hello")
+  (global $count (mut i32) (i32.const 0))
+  (func $double (param i32) (result i32) (i32.mul (local.get 0) (i32.const 2)))
+  (func $square (param i32) (result i32) (i32.mul (local.get 0) (local.get 0)))
+  (func $trap (param i32) (result i32) (i32.div_u (i32.const 1) (i32.const 0)))
+  (func (export "apply") (param i32 i32) (result i32)
+    (global.set $count (i32.add (global.get $count) (i32.const 1)))
+    (call_indirect (type $t) (local.get 1) (local.get 0)))
+  (func (export "count") (result i32) (global.get $count)))
+"""
+
+COMMAND = r"""
+(module
+  (import "wasi_snapshot_preview1" "args_sizes_get" (func $sizes (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1)
+  (func (export "_start")
+    (drop (call $sizes (i32.const 0) (i32.const 4)))
+    (if (i32.eq (i32.load (i32.const 0)) (i32.const 1)) (then unreachable))
+    (call $exit (i32.load (i32.const 0)))))
+"""
+
+HOSTILE = [
+    "__init__",
+    "__getattr__",
+    "__all__",
+    "instantiate",
+    "Trap",
+    "_package",
+    "_info",
+    "_module",
+    "class",
+    "print",
+    'a"""\nimport os\nos.system("touch pwned")\n"""',
+    "\\",
+    "😀" * 3000,
+    "fib",
+    "a b",
+    "a.b",
+    "int",
+    "_os",
+]
+
+
+@pytest.fixture
+def write(wat: Callable[[str], bytes], tmp_path: Path) -> Callable[..., Path]:
+    """Compile text format to a package in `tmp_path`."""
+
+    def write(text: str, name: str = "made", **options: Any) -> Path:
+        module = driver.load(wat(text), "fib.wasm")
+        write_package(module, lowered(module), tmp_path / name, Options(**options))
+        return tmp_path / name
+
+    return write
+
+
+def lowered(module: Module) -> Callable[[int], Any]:
+    return lambda n: driver.ir_of(module, n, Options())
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., ModuleType]]:
+    """Import a package from `tmp_path`."""
+    monkeypatch.syspath_prepend(tmp_path)
+    names: list[str] = []
+
+    def load(name: str = "made") -> ModuleType:
+        names.append(name)
+        importlib.invalidate_caches()
+        return importlib.import_module(name)
+
+    yield load
+    for name in [m for m in sys.modules if m.partition(".")[0] in names]:
+        del sys.modules[name]
+
+
+def run(python: str, folder: Path, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PYTHONPATH": "", **env}
+    return subprocess.run([python, *args], cwd=folder, env=env, capture_output=True, text=True, timeout=60)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+@pytest.mark.parametrize("target", ["cpython", "pypy", "both"])
+def test_exports_are_attributes(target: str, write: Callable[..., Path], load: Callable[..., Any]) -> None:
+    write(CALLS, target=target)
+    made = load()
+    assert (14, 49) == (made.apply(0, 7), made.apply(1, 7))
+    assert 2 == made.count()
+    assert b"hello" == made.memory[8:13]
+    other = made.instantiate()
+    assert 0 == other.exports.count()
+    assert ["Trap", "apply", "count", "instantiate", "memory"] == dir(made)
+    with pytest.raises(AttributeError, match="no attribute 'missing'"):
+        _ = made.missing
+
+
+def test_the_default_instance_is_made_when_it_is_used(write: Callable[..., Path], load: Callable[..., Any]) -> None:
+    write('(module (func $f unreachable) (start $f) (func (export "g")))')
+    made = load()
+    for _ in range(2):
+        with pytest.raises(made.Trap, match="unreachable"):
+            _ = made.g
+
+
+def test_a_package_with_imports_is_instantiated_by_hand(write: Callable[..., Path], load: Callable[..., Any]) -> None:
+    write('(module (import "env" "f" (func $f (result i32))) (func (export "g") (result i32) (call $f)))')
+    made = load()
+    with pytest.raises(AttributeError, match="made.instantiate"):
+        _ = made.g
+    assert 5 == made.instantiate({"env": {"f": lambda: 5}}).exports.g()
+
+
+def test_the_same_input_gives_the_same_bytes(write: Callable[..., Path]) -> None:
+    one = contents(write(CALLS, "one", target="both", standalone=True))
+    assert one == contents(write(CALLS, "two", target="both", standalone=True))
+
+
+def test_a_standalone_package_holds_the_runtime_unchanged(write: Callable[..., Path]) -> None:
+    folder = write(CALLS, standalone=True)
+    assert contents(RUNTIME) == contents(folder / "_runtime")
+
+
+def test_every_file_is_written_in_the_grammar_of_3_9(write: Callable[..., Path]) -> None:
+    for name, data in contents(write(CALLS, target="both")).items():
+        if name.endswith((".py", ".pyi")):
+            ast.parse(data, name, feature_version=(3, 9))
+            data.decode("ascii")
+
+
+def test_hostile_names_reach_no_code(
+    write: Callable[..., Path], load: Callable[..., Any], tmp_path: Path, wat: Callable[[str], bytes]
+) -> None:
+    def quoted(name: str) -> str:
+        return '"' + "".join(f"\\{byte:02x}" for byte in name.encode()) + '"'
+
+    funcs = "".join(f"(func (export {quoted(name)}) (result i32) (i32.const {i}))\n" for i, name in enumerate(HOSTILE))
+    folder = write(f"(module {funcs})", target="cpython")
+    made = load()
+    exports = made.instantiate().exports
+    assert list(range(len(HOSTILE))) == [exports[name]() for name in HOSTILE]
+    assert HOSTILE.index("fib") == made.fib()
+    assert made.Trap is polymerase_runtime.Trap
+    assert "made" == made.__name__
+    assert not (tmp_path / "pwned").exists()
+    for name, data in contents(folder).items():
+        if name.startswith("_module"):
+            calls = [node for node in ast.walk(ast.parse(data)) if isinstance(node, ast.Call)]
+            assert [] == calls
+
+
+def test_an_export_that_hides_internals_is_reached_through_an_instance(
+    write: Callable[..., Path], load: Callable[..., Any]
+) -> None:
+    write(
+        '(module (func (export "_info") (result i32) i32.const 1) (func (export "_package") (result i32) i32.const 2))'
+    )
+    made = load()
+    exports = made.instantiate().exports
+    assert (1, 2) == (exports["_info"](), exports["_package"]())
+
+
+def test_a_foreign_folder_is_not_touched(write: Callable[..., Path], tmp_path: Path) -> None:
+    folder = tmp_path / "made"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("years of work")
+    with pytest.raises(FileExistsError, match="--force"):
+        write(CALLS)
+    assert {"thesis.txt": b"years of work"} == contents(folder)
+    write(CALLS, force=True)
+    assert "thesis.txt" not in contents(folder)
+
+
+def test_a_file_is_not_replaced(write: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "made").write_text("a file")
+    with pytest.raises(FileExistsError):
+        write(CALLS)
+
+
+def test_a_folder_of_ours_with_a_file_of_yours_is_not_touched(write: Callable[..., Path], tmp_path: Path) -> None:
+    folder = write(CALLS)
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError):
+        write(CALLS)
+
+
+def test_a_package_of_ours_is_replaced(write: Callable[..., Path], tmp_path: Path) -> None:
+    write(CALLS, target="both", standalone=True)
+    folder = write("(module)", target="cpython")
+    assert "_module_cpython.py" not in contents(folder)
+    assert ["made"] == sorted(os.listdir(tmp_path))
+
+
+def test_a_failed_compilation_leaves_the_old_package(
+    write: Callable[..., Path], tmp_path: Path, wat: Callable[[str], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(CALLS)
+    before = contents(folder)
+    module = driver.load(wat(CALLS), "fib.wasm")
+
+    def fails(n: int) -> Any:
+        raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError):
+        write_package(module, fails, folder, Options())
+    rename = os.rename
+
+    def no_rename(a: Any, b: Any) -> None:
+        if ".new-" in str(a):
+            raise OSError("disk full")
+        rename(a, b)
+
+    monkeypatch.setattr(os, "rename", no_rename)
+    with pytest.raises(OSError, match="disk full"):
+        write_package(module, lowered(module), folder, Options())
+    assert before == contents(folder)
+    assert ["made"] == sorted(os.listdir(tmp_path))
+
+
+@pytest.mark.parametrize("target", ["cpython", "pypy"])
+def test_chunks_are_loaded_when_they_are_called(
+    target: str, write: Callable[..., Path], load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(package, "MAX_CHUNK", 100)
+    folder = write(CALLS, target=target)
+    assert 3 <= len(list(folder.glob("_module*.py")))
+    made = load()
+    instance = made.instantiate()
+    names = instance.namespace
+    stubs = [name for name in names if hasattr(names[name], "stub_of")]
+    assert 5 == len(stubs)
+    apply = instance.exports.apply
+    assert (14, 49, 14) == (apply(0, 7), apply(1, 7), apply(0, 7))
+    assert not hasattr(names["table0_t0"][0], "stub_of")
+    with pytest.raises(made.Trap, match="integer divide by zero") as caught:
+        apply(2, 0)
+    assert [3, 2] == [frame.func for frame in caught.value.frames]
+    assert all(frame.offset for frame in caught.value.frames)
+
+
+def test_a_function_keeps_its_chunk_when_others_come(
+    write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(package, "MAX_CHUNK", 500)
+
+    def text(count: int) -> str:
+        funcs = "".join(f'(func (export "name{i}") (result i32) (i32.const {i}))' for i in range(count))
+        return f"(module {funcs})"
+
+    def defined(folder: Path) -> dict[str, list[str]]:
+        files = contents(folder)
+        return {f: re.findall(r"def (\w+)", files[f].decode()) for f in files if f.startswith("_module")}
+
+    one, two = defined(write(text(30), "one")), defined(write(text(31), "two"))
+    assert len(one) > 4
+    moved = [name for name, functions in one.items() if not set(functions) <= set(two.get(name, ()))]
+    assert len(moved) <= 1  # one chunk may have been halved
+
+
+@pytest.mark.parametrize("layout", ["plain", "format"])
+def test_a_trap_names_the_offset(
+    layout: str, write: Callable[..., Path], load: Callable[..., Any], wat: Callable[[str], bytes]
+) -> None:
+    if layout == "format":
+        pytest.importorskip("black", reason="black formats")
+    write(CALLS, format=layout == "format")
+    made = load()
+    with pytest.raises(made.Trap) as caught:
+        made.apply(2, 0)
+    offsets = [frame.offset for frame in caught.value.frames]
+    memory = in_memory(wat(CALLS))
+    with pytest.raises(made.Trap) as expected:
+        memory.exports.apply(2, 0)
+    assert [frame.offset for frame in expected.value.frames] == offsets
+
+
+def in_memory(data: bytes) -> Any:
+    module = driver.load(data, "fib.wasm")
+    info, code = compile_in_memory(module, lowered(module), Options())
+    return polymerase_runtime.instantiate(info, code, blob=blob(module))
+
+
+def test_a_command_runs_with_arguments_and_exit_code(write: Callable[..., Path], tmp_path: Path) -> None:
+    write(COMMAND, standalone=True)
+    done = run(sys.executable, tmp_path, "-m", "made", "a", "b")
+    assert (3, "", "") == (done.returncode, done.stdout, done.stderr)
+    trapped = run(sys.executable, tmp_path, "-m", "made")
+    assert 134 == trapped.returncode
+    assert "unreachable" in trapped.stderr
+    assert '"_start"' in trapped.stderr
+    assert "Traceback (most" not in trapped.stderr
+
+
+def test_another_abi_is_refused_with_what_to_do(
+    write: Callable[..., Path], load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(CALLS)
+    monkeypatch.setattr(polymerase_runtime, "ABI", 99)
+    with pytest.raises(ImportError, match="compile it again"):
+        load()
+
+
+def test_without_the_runtime_the_import_says_what_is_missing(write: Callable[..., Path], tmp_path: Path) -> None:
+    write(CALLS)
+    done = run(sys.executable, tmp_path, "-S", "-c", "import made")
+    assert "ImportError: made needs polymerase" in done.stderr
+
+
+def test_a_package_runs_from_a_zip_file(write: Callable[..., Path], tmp_path: Path) -> None:
+    write(CALLS, standalone=True)
+    archive = shutil.make_archive(str(tmp_path / "lib"), "zip", tmp_path, "made")
+    done = run(sys.executable, tmp_path.parent, "-c", "import made; print(made.apply(0, 21))", PYTHONPATH=archive)
+    assert "42\n" == done.stdout, done.stderr
+
+
+def test_stubs_are_what_a_type_checker_reads(write: Callable[..., Path]) -> None:
+    stub = (write(CALLS) / "__init__.pyi").read_text()
+    assert "def apply(p0: int, p1: int, /) -> int: ...\n" in stub
+    assert "memory: Memory\n" in stub
