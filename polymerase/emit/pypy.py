@@ -18,7 +18,7 @@ from polymerase.emit.build import Int, is_local, is_name
 from polymerase.emit.expr import PREFER_SIGNED, SIGNED, UNSIGNED, Exprs, width_of
 from polymerase.emit.ints import half_of, is_const, is_signed, is_unsigned, mask_of, to_signed
 from polymerase.emit.names import suffix
-from polymerase.ir.nodes import Const, Expr, Load, Op, Store, Var
+from polymerase.ir.nodes import Const, Expr, Get, Load, Op, Store, Var
 from polymerase.wasm.types import F32, I64, ValType
 
 _WORD = 1 << 63
@@ -216,6 +216,14 @@ class PyPy(Exprs):
         if v.lo < 0 or w.lo < 0:  # with the sign bit flipped, signed order is unsigned order
             v, w = self._flipped(v), self._flipped(w)
         return self.compare(v.node, b.COMPARISONS[kind], w.node)
+
+    def _signed_order(self, kind: str, n: int, x: Expr, y: Expr) -> ast.expr:
+        if n == 32 and isinstance(x, Get) and isinstance(y, Get):
+            # Without a branch: sorting goes either way. Unsigned order with the sign bits flipped is signed order.
+            half = half_of(n)
+            v, w = (self.binop(self.name(e.var.name), b.XOR, self.mask(half)) for e in (x, y))
+            return self.compare(v, b.COMPARISONS[kind], w)
+        return super()._signed_order(kind, n, x, y)
 
     def _flipped(self, v: Int) -> Int:
         if is_const(v):
