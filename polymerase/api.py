@@ -40,6 +40,7 @@ from polymerase_runtime import (
     format_trap,
     instantiate,
 )
+from polymerase_runtime.package import WASI_MODULES
 from polymerase_runtime.wasi import Wasi
 
 __all__ = [
@@ -114,13 +115,17 @@ class Module:
         """A new instance, its start function run.
 
         `imports` maps module name to name to a callable, Memory, Table, Global, number or export of another instance.
-        `wasi` serves what the module imports from wasi_snapshot_preview1 and `imports` does not give. Raises LinkError
-        naming an import that is missing or of the wrong type, UnsupportedError, and Trap from the start function or
-        from segments that do not fit.
+        `wasi` serves what the module imports of WASI and `imports` does not give; by default one with this process's
+        standard streams, and no arguments, environment or folders.
+
+        Raises LinkError naming an import that is missing or of the wrong type; UnsupportedError; Trap from the start
+        function, or from segments that do not fit.
         """
         if self._compiled is None:
             self._compiled = (*driver.compile_in_memory(self.decoded, self.options), driver.data_blob(self.decoded))
         info, code, blob = self._compiled
+        if wasi is None and any(wanted.module in WASI_MODULES for wanted in info.imports):
+            wasi = Wasi(args=(self.name,))
         return instantiate(info, code, imports, wasi=wasi, blob=blob)
 
 

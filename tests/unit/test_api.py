@@ -239,6 +239,33 @@ def test_wasi_streams_may_be_python_files(wat: Wat) -> None:
     assert b"from python" == out.getvalue()
 
 
+def test_without_a_wasi_the_streams_are_this_process_s_and_there_is_nothing_else(
+    wat: Wat, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = r"""
+    (module
+      (import "wasi_snapshot_preview1" "args_sizes_get" (func $args (param i32 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "environ_sizes_get" (func $environ (param i32 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "fd_prestat_get" (func $prestat (param i32 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+      (memory (export "memory") 1)
+      (data (i32.const 64) "hello")
+      (func (export "folders") (result i32) (call $prestat (i32.const 3) (i32.const 0)))
+      (func (export "counts") (result i32 i32)
+        (drop (call $args (i32.const 0) (i32.const 4)))
+        (drop (call $environ (i32.const 8) (i32.const 12)))
+        (i32.load (i32.const 0)) (i32.load (i32.const 8)))
+      (func (export "greet")
+        (i32.store (i32.const 0) (i32.const 64)) (i32.store (i32.const 4) (i32.const 5))
+        (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))
+    """
+    exports = polymerase.Module(wat(text)).instantiate().exports
+    assert 8 == exports.folders()  # EBADF
+    assert (1, 0) == exports.counts()
+    exports.greet()
+    assert "hello" == capfd.readouterr().out
+
+
 def test_a_package_has_the_exports_as_attributes(wat: Wat, importable: Callable[..., ModuleType]) -> None:
     text = '(module (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))'
     made = importable(wat(text), "adder")
