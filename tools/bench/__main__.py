@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from polymerase import api
 from tools.bench import report
 from tools.bench.kernels import BUILD, KERNELS, build, by_hand
 from tools.bench.measure import Timing, Worker, WorkerError, measure
@@ -50,8 +52,6 @@ def start_worker(engine: str, python: str) -> Worker:
 
 def compile_package(kernel: str, wasm: Path) -> Path:
     package = BUILD / f"bench_{kernel}"
-    from polymerase import api
-
     api.compile_package(wasm, package, standalone=True, target="both", force=True)
     return package
 
@@ -100,7 +100,10 @@ def main(
         except WorkerError as error:
             if engine not in COMPETITORS:
                 raise click.ClickException(f"{engine}: {error}") from error
-            click.echo(f"{engine}: not installed: pip install {COMPETITORS[engine]}  ({error})")
+            missing = f"not installed: pip install {COMPETITORS[engine]}"
+            click.echo(f"{engine}: {missing if 'ModuleNotFoundError' in str(error) else error}")
+    if importlib.util.find_spec("ziglang") is None:
+        raise click.ClickException("zig, which builds the kernels, is not installed: pip install ziglang")
     timings: dict[str, dict[str, Timing]] = {}
     judge = "wasmtime" if "wasmtime" in workers else "hand"
     click.echo(report.header(list(workers)))
