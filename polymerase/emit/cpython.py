@@ -111,7 +111,7 @@ class CPython(Exprs):
         if test is not None:
             slow: ast.expr = self.call(self.helper(e.name), self.view("u8", e.memory), self.again(v))
             if signed:  # the runtime gives the unsigned form
-                slow = self.sign_extended(Int(slow, 0, mask_of(n)), width, n, False).node
+                slow = self.call(self.helper(f"i{n}_signed"), slow)
             node = self.if_exp(self.not_(test), node, slow)
         self.go(before)
         return Int(node, lo, hi)
@@ -183,7 +183,7 @@ class CPython(Exprs):
 
     def _stored_int(self, e: Expr, width: int) -> tuple[str, ast.expr]:
         """The kind of view and the value for it."""
-        v = self.whole(e, PREFER_SIGNED)
+        v = self.whole(e)
         if is_const(v):
             v = self.integer(v.lo & mask_of(width))
         elif not is_unsigned(v, width) and -half_of(width) <= v.lo and v.hi < half_of(width):

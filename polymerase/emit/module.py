@@ -207,8 +207,7 @@ def compile_in_memory(
 def compile_module(module: Module, funcs: Iterable[Func], options: Options) -> tuple[ModuleInfo, MemoryCode]:
     """As `compile_in_memory`, from the functions' IR."""
     emitter = Emitter(module, running_target() if options.target == "both" else options.target)
-    # In angle brackets, so that traceback's search for source lines opens no file of that name.
-    filename = f"<wasm {PurePath(module.file).name}>"
+    filename = code_filename(module)
     codes: list[CodeType] = []
     pending: list[ast.stmt] = []
     size = 0
@@ -222,6 +221,13 @@ def compile_module(module: Module, funcs: Iterable[Func], options: Options) -> t
         codes.append(compile_statements(pending, filename))
     slots = max(map(frame_slots, codes), default=0)
     return emitter.info(slots), MemoryCode(filename, codes, frozenset(emitter.spell.helpers))
+
+
+def code_filename(module: Module) -> str:
+    """The file name of code objects. In angle brackets, so that traceback's search for source lines opens no file of
+    that name; what no terminal or file name should hold, NUL and lone surrogates included, becomes a question mark."""
+    name = PurePath(module.file).name[:100]
+    return f"<wasm {''.join(c if c.isprintable() else '?' for c in name)}>"
 
 
 def compile_statements(body: list[ast.stmt], filename: str) -> CodeType:

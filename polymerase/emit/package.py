@@ -22,7 +22,7 @@ from keyword import iskeyword
 from pathlib import Path, PurePath
 
 import polymerase_runtime
-from polymerase.emit.module import Emitter, blob, compile_statements, frame_slots
+from polymerase.emit.module import Emitter, blob, code_filename, compile_statements, frame_slots
 from polymerase.emit.names import original_names
 from polymerase.emit.source import LineMap, Source, line_map_of
 from polymerase.errors import quote
@@ -217,7 +217,7 @@ def _function_text(emitter: Emitter, f: Func, names: dict[int, str]) -> _Text:
     source.visit(ast.Module(statements, []))
     key = name.partition("_")[2] or name
     # Compiled only to see that it can be, and for the size of its frames.
-    slots = frame_slots(compile_statements(statements, emitter.module.file))
+    slots = frame_slots(compile_statements(statements, code_filename(emitter.module)))
     return _Text(f.i, key, source.text(), source.line_map(), helpers, slots)
 
 
