@@ -210,6 +210,8 @@ class Exprs(Ints):
                 return self._int_comparison(e, negated)
             case Op(name=name) if name in _FLOAT_COMPARISONS:
                 return self._float_comparison(e, negated)
+            case Op(name="ref_is_null"):
+                return self.compare(self.other(e.args[0]), b.IS_NOT if negated else b.IS, self.const(None))
             case Op(name=name) if name[4:] in ("xor", "sub") and name[0] == "i":
                 before = self.go(e.at or self.at)
                 node = self._equality("eq" if negated else "ne", bits_of(e), *e.args)
@@ -341,7 +343,7 @@ class Exprs(Ints):
     def _operation(self, e: Op, want: int) -> Int:
         n = 64 if e.type is I64 else 32
         name, args = e.name, e.args
-        if name in _EQZ or name in _INT_COMPARISONS or name in _FLOAT_COMPARISONS:
+        if name in _EQZ or name in _INT_COMPARISONS or name in _FLOAT_COMPARISONS or name == "ref_is_null":
             return self._truth(self.condition(e))
         if name in _BITWISE and _is_condition(e) and not walk.effects(args[1]):
             return self._truth(self.condition(e))

@@ -13,6 +13,7 @@ import ast
 import errno
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -91,7 +92,11 @@ def write_package(
 
 def _check_target(out: Path, force: bool) -> None:
     """Refuse to touch what polymerase did not write."""
-    if force or not os.path.lexists(out):
+    if not os.path.lexists(out):
+        return
+    if Path.cwd().is_relative_to(out):
+        raise FileExistsError(errno.EEXIST, "is the current folder or holds it", str(out))
+    if force:
         return
     if not out.is_dir():
         raise _exists(out, "is no folder")
@@ -117,7 +122,8 @@ def _exists(out: Path, why: str) -> FileExistsError:
 def _replace(out: Path, files: dict[str, bytes]) -> None:
     """Write `files` to a folder beside `out`, then put it in place of `out`."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(prefix=f".{out.name}.new-", dir=out.parent))
+    _sweep(out)
+    new = Path(tempfile.mkdtemp(prefix=f".{out.name}.new-{os.getpid()}-", dir=out.parent))
     try:
         new.chmod(0o777 & ~_umask())
         for name, data in files.items():
@@ -126,7 +132,7 @@ def _replace(out: Path, files: dict[str, bytes]) -> None:
             path.write_bytes(data)
         old = None
         if os.path.lexists(out):
-            old = Path(tempfile.mkdtemp(prefix=f".{out.name}.old-", dir=out.parent))
+            old = Path(tempfile.mkdtemp(prefix=f".{out.name}.old-{os.getpid()}-", dir=out.parent))
             os.rename(out, old / out.name)
         try:
             os.rename(new, out)
@@ -139,6 +145,26 @@ def _replace(out: Path, files: dict[str, bytes]) -> None:
                 shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def _sweep(out: Path) -> None:
+    """Remove what compilations into `out` left behind that were killed."""
+    for name in os.listdir(out.parent):
+        match = re.fullmatch(rf"\.{re.escape(out.name)}\.(?:new|old)-(\d+)-\w+", name)
+        if match and not _runs(int(match[1])):
+            shutil.rmtree(out.parent / name, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    if os.name != "posix":
+        return True  # os.kill would end it
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _umask() -> int:
@@ -156,7 +182,8 @@ def _package_files(
     """All files of the package by name."""
     targets = ("cpython", "pypy") if options.target == "both" else (options.target,)
     digest = hashlib.sha256(module.data).hexdigest()[:8]
-    header = f"{MARK} {__version__} from {_plain(PurePath(module.file).name)} (sha256 {digest}). Do not edit.\n"
+    file = _plain(PurePath(module.file).name).replace(":", "?")  # "coding:" in a first line is an order (PEP 263)
+    header = f"{MARK} {__version__} from {file} (sha256 {digest}). Do not edit.\n"
     runtime = "._runtime" if options.standalone else "polymerase_runtime"
     emitters = {target: Emitter(module, target) for target in targets}
     texts: dict[str, list[_Text]] = {target: [] for target in targets}

@@ -335,7 +335,7 @@ def _segments(s: Switch) -> list[Segment]:
     return segments
 
 
-_OPPOSITE: dict[type[ast.cmpop], ast.cmpop] = {ast.Eq: b.NE, ast.NotEq: b.EQ, ast.Is: ast.IsNot(), ast.IsNot: ast.Is()}
+_OPPOSITE: dict[type[ast.cmpop], ast.cmpop] = {ast.Eq: b.NE, ast.NotEq: b.EQ, ast.Is: b.IS_NOT, ast.IsNot: b.IS}
 
 
 def _light(body: list[ast.stmt]) -> bool:

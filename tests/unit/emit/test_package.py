@@ -211,6 +211,29 @@ def test_a_foreign_folder_is_not_touched(write: Callable[..., Path], tmp_path: P
     assert "thesis.txt" not in contents(folder)
 
 
+def test_the_current_folder_is_never_replaced(
+    write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "made" / "deep").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "made" / "deep")
+    with pytest.raises(FileExistsError, match="current folder"):
+        write(CALLS, force=True)
+
+
+def test_what_a_killed_compilation_left_is_swept(write: Callable[..., Path], tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for name in (
+        f".made.new-{dead.pid}-abc",
+        f".made.old-{dead.pid}-abc",
+        f".made.new-{os.getpid()}-abc",
+        ".made.new-x",
+    ):
+        (tmp_path / name).mkdir()
+    write(CALLS)
+    assert sorted([f".made.new-{os.getpid()}-abc", ".made.new-x", "made"]) == sorted(os.listdir(tmp_path))
+
+
 def test_a_file_is_not_replaced(write: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "made").write_text("a file")
     with pytest.raises(FileExistsError):
