@@ -8,25 +8,26 @@ frames but the innermost, the traceback shows calls.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from astor.code_gen import SourceGenerator
 
 from polymerase.emit.build import Hex
 
-_BINARY: dict[type[ast.operator], tuple[int, str]] = {
-    ast.BitOr: (6, " | "),
-    ast.BitXor: (7, " ^ "),
-    ast.BitAnd: (8, " & "),
-    ast.LShift: (9, " << "),
-    ast.RShift: (9, " >> "),
-    ast.Add: (10, " + "),
-    ast.Sub: (10, " - "),
-    ast.Mult: (11, " * "),
-    ast.Div: (11, " / "),
-    ast.FloorDiv: (11, " // "),
-    ast.Mod: (11, " % "),
+# Level (below), text, whether it may trap
+_BINARY: dict[type[ast.operator], tuple[int, str, bool]] = {
+    ast.BitOr: (6, " | ", False),
+    ast.BitXor: (7, " ^ ", False),
+    ast.BitAnd: (8, " & ", False),
+    ast.LShift: (9, " << ", False),
+    ast.RShift: (9, " >> ", False),
+    ast.Add: (10, " + ", False),
+    ast.Sub: (10, " - ", False),
+    ast.Mult: (11, " * ", False),
+    ast.Div: (11, " / ", False),
+    ast.FloorDiv: (11, " // ", True),
+    ast.Mod: (11, " % ", True),
 }
 _COMPARE: dict[type[ast.cmpop], str] = {
     ast.Eq: " == ",
@@ -40,6 +41,11 @@ _COMPARE: dict[type[ast.cmpop], str] = {
 }
 # How tightly an expression holds together, as the grammar has it
 _ANY, _IF, _OR, _AND, _NOT, _COMPARISON, _UNARY, _ATOM = 0, 1, 2, 3, 4, 5, 12, 14
+_UNARIES: dict[type[ast.unaryop], tuple[int, str]] = {
+    ast.Not: (_NOT, "not "),
+    ast.USub: (_UNARY, "-"),
+    ast.Invert: (_UNARY, "~"),
+}
 
 LineMap = list[tuple[int, int]]  # (line, byte offset), ascending lines; a line belongs to the last entry before it
 
@@ -70,7 +76,7 @@ class Source(SourceGenerator):  # type: ignore[misc]  # astor has no types
         line, at = 1, 0
         self._trim()
         for index, offset in self.marks:
-            line += sum(item.count("\n") for item in self.result[at : index + 1])
+            line += "".join(self.result[at : index + 1]).count("\n")
             at = index + 1
             lines.append((line, offset))
         return lines
@@ -148,62 +154,86 @@ class Source(SourceGenerator):  # type: ignore[misc]  # astor has no types
 
     def render(self, node: ast.expr, outer: int) -> str:
         """`node` as text, in parentheses if `outer` holds its operands tighter than `node` holds together."""
-        level, text = self._render(node, outer)
+        kind = type(node)
+        if kind is ast.Name:
+            return node.id  # type: ignore[attr-defined,no-any-return]  # as of `kind`
+        if kind is ast.Constant:
+            return repr(node.value)  # type: ignore[attr-defined]  # as of `kind`
+        level, text = _RENDERERS[kind](self, node)
         return text if level >= outer else f"({text})"
 
-    def _render(self, node: ast.expr, outer: int) -> tuple[int, str]:
-        render = self.render
-        match node:
-            case ast.Name():
-                return _ATOM, node.id
-            case Hex():
-                return _ATOM, f"0x{int(node.value):X}"  # type: ignore[arg-type]  # an int: see Hex
-            case ast.Constant():
-                return _ATOM, repr(node.value)
-            case ast.BinOp():
-                level, symbol = _BINARY[type(node.op)]
-                text = f"{render(node.left, level)}{symbol}{render(node.right, level + 1)}"
-                if type(node.op) in (ast.FloorDiv, ast.Mod):
-                    self._calls(node, 1)
-                return level, text
-            case ast.Subscript():
-                text = f"{render(node.value, _ATOM)}[{render(node.slice, _ANY)}]"
-                self._calls(node, 1)
-                return _ATOM, text
-            case ast.Compare():
-                text = render(node.left, _COMPARISON + 1)
-                for op, right in zip(node.ops, node.comparators, strict=True):
-                    text += _COMPARE[type(op)] + render(right, _COMPARISON + 1)
-                return _COMPARISON, text
-            case ast.Call():
-                named = [f"{k.arg}={render(k.value, _IF)}" for k in node.keywords]
-                args = ", ".join([self._list(node.args), *named]) if node.args else ", ".join(named)
-                text = f"{render(node.func, _ATOM)}({args})"
-                self._calls(node, 2)
-                return _ATOM, text
-            case ast.IfExp():
-                # The test comes first, so that of several accesses the last evaluated one counts.
-                test = render(node.test, _OR)
-                return _IF, f"{render(node.body, _OR)} if {test} else {render(node.orelse, _IF)}"
-            case ast.UnaryOp(op=ast.Not()):
-                return _NOT, f"not {render(node.operand, _NOT)}"
-            case ast.UnaryOp():
-                return _UNARY, ("-" if isinstance(node.op, ast.USub) else "~") + render(node.operand, _UNARY)
-            case ast.BoolOp():
-                level, symbol = (_AND, " and ") if isinstance(node.op, ast.And) else (_OR, " or ")
-                return level, symbol.join([render(e, level + 1) for e in node.values])
-            case ast.NamedExpr():  # nowhere bare: Python 3.9 wants it so in an index
-                return _ATOM, f"({node.target.id} := {render(node.value, _IF)})"
-            case ast.Attribute():
-                text = render(node.value, _ATOM)
-                return _ATOM, f"({text}).{node.attr}" if text[0].isdigit() else f"{text}.{node.attr}"
-            case ast.Tuple():
-                text = self._list(node.elts) + ("," if len(node.elts) == 1 else "")
-                return (_ANY, text) if node.elts else (_ATOM, "()")
-            case ast.List():
-                return _ATOM, f"[{self._list(node.elts)}]"
-            case _:
-                raise TypeError(f"no text for {node}")
+    def _hex(self, node: Hex) -> tuple[int, str]:
+        return _ATOM, f"0x{int(node.value):X}"  # type: ignore[arg-type]  # an int: see Hex
+
+    def _binary(self, node: ast.BinOp) -> tuple[int, str]:
+        level, symbol, traps = _BINARY[type(node.op)]
+        text = f"{self.render(node.left, level)}{symbol}{self.render(node.right, level + 1)}"
+        if traps:
+            self._calls(node, 1)
+        return level, text
+
+    def _subscript(self, node: ast.Subscript) -> tuple[int, str]:
+        text = f"{self.render(node.value, _ATOM)}[{self.render(node.slice, _ANY)}]"
+        self._calls(node, 1)
+        return _ATOM, text
+
+    def _compare(self, node: ast.Compare) -> tuple[int, str]:
+        text = self.render(node.left, _COMPARISON + 1)
+        for op, right in zip(node.ops, node.comparators, strict=True):
+            text += _COMPARE[type(op)] + self.render(right, _COMPARISON + 1)
+        return _COMPARISON, text
+
+    def _call(self, node: ast.Call) -> tuple[int, str]:
+        args = self._list(node.args)
+        if node.keywords:
+            args = ", ".join([args] * bool(args) + [f"{k.arg}={self.render(k.value, _IF)}" for k in node.keywords])
+        text = f"{self.render(node.func, _ATOM)}({args})"
+        self._calls(node, 2)
+        return _ATOM, text
+
+    def _conditional(self, node: ast.IfExp) -> tuple[int, str]:
+        # The test comes first, so that of several accesses the last evaluated one counts.
+        test = self.render(node.test, _OR)
+        return _IF, f"{self.render(node.body, _OR)} if {test} else {self.render(node.orelse, _IF)}"
+
+    def _unary(self, node: ast.UnaryOp) -> tuple[int, str]:
+        level, symbol = _UNARIES[type(node.op)]
+        return level, symbol + self.render(node.operand, level)
+
+    def _logic(self, node: ast.BoolOp) -> tuple[int, str]:
+        level, symbol = (_AND, " and ") if isinstance(node.op, ast.And) else (_OR, " or ")
+        return level, symbol.join([self.render(e, level + 1) for e in node.values])
+
+    def _named(self, node: ast.NamedExpr) -> tuple[int, str]:
+        # In parentheses everywhere: Python 3.9 wants them in an index.
+        return _ATOM, f"({node.target.id} := {self.render(node.value, _IF)})"
+
+    def _attribute(self, node: ast.Attribute) -> tuple[int, str]:
+        text = self.render(node.value, _ATOM)
+        return _ATOM, f"({text}).{node.attr}" if text[0].isdigit() else f"{text}.{node.attr}"
+
+    def _tuple(self, node: ast.Tuple) -> tuple[int, str]:
+        text = self._list(node.elts) + ("," if len(node.elts) == 1 else "")
+        return (_ANY, text) if node.elts else (_ATOM, "()")
+
+    def _brackets(self, node: ast.List) -> tuple[int, str]:
+        return _ATOM, f"[{self._list(node.elts)}]"
+
+
+_RENDERERS: dict[type[ast.expr], Callable[[Source, Any], tuple[int, str]]] = {
+    Hex: Source._hex,
+    ast.BinOp: Source._binary,
+    ast.Subscript: Source._subscript,
+    ast.Compare: Source._compare,
+    ast.Call: Source._call,
+    ast.IfExp: Source._conditional,
+    ast.UnaryOp: Source._unary,
+    ast.BoolOp: Source._logic,
+    ast.NamedExpr: Source._named,
+    ast.Attribute: Source._attribute,
+    ast.Tuple: Source._tuple,
+    ast.List: Source._brackets,
+}
 
 
 def to_source(tree: ast.Module, comment: str = "") -> str:

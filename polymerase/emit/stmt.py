@@ -53,6 +53,7 @@ class Functions:
     def __init__(self, spell: Exprs) -> None:
         self.spell = spell
         self._assigned: set[str] = set()
+        self._tail = False  # whether the function makes tail calls
         self._depth = 0  # levels of indentation
 
     def function(self, f: Func) -> list[ast.stmt]:
@@ -61,7 +62,7 @@ class Functions:
         spell.go(f.at)
         self._assigned = set()
         name = spell.func_names[f.i]
-        tail = any(isinstance(s, TailCall) for s in walk.statements(f.body))
+        self._tail = False
         entry = [s for p in f.params for s in self._enter(p)]
         body = entry + self.body(f.body)
         if body and isinstance(body[-1], ast.Return) and body[-1].value is None:
@@ -73,10 +74,10 @@ class Functions:
             body.append(ast.Pass(**spell.pos))
         args = ast.arguments([], [ast.arg(p.name, **spell.pos) for p in f.params], None, [], [], None, [])
         # type_params is a field since 3.12, type_comment and returns stay empty
-        inner = f"{name}_tail" if tail else name
+        inner = f"{name}_tail" if self._tail else name
         fields: dict[str, Any] = {"type_params": []} if "type_params" in ast.FunctionDef._fields else {}
         define = ast.FunctionDef(inner, args, body, [], None, None, **fields, **spell.pos)
-        if not tail:
+        if not self._tail:
             return [define]
         wrap = spell.call(spell.helper("make_trampoline"), spell.name(inner))
         return [define, spell.assign(spell.target(name), wrap)]
@@ -131,6 +132,7 @@ class Functions:
             case Return():
                 return [ast.Return(self._results(s.es), **spell.pos)]
             case TailCall():
+                self._tail = True
                 return [ast.Return(self._tail_call(s), **spell.pos)]
             case Unreachable():
                 return [spell.expr_stmt(spell.call(spell.helper("unreachable")))]
