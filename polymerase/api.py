@@ -152,7 +152,9 @@ def run_command(module: Module, args: Sequence[str], env: Mapping[str, str], dir
 
     Raises LinkError when it is no command, Trap.
     """
-    exported_func(module, "_start")
+    t = exported_func(module, "_start")
+    if t != FuncType():
+        raise LinkError(f"{module.name}: not a WASI command: _start is {t}, not {FuncType()}")
     wasi = Wasi(args=(module.name, *args), env=env, dirs=dirs)
     try:
         deep_stack(lambda: module.instantiate(wasi=wasi).exports["_start"]())

@@ -162,6 +162,12 @@ def test_a_command_without_start_is_refused(call: Call, math: str) -> None:
     assert '"_start"' in done.err and "--entry" in done.err
 
 
+def test_a_start_that_wants_arguments_is_no_command(call: Call, wat: Callable[[str], bytes], tmp_path: Path) -> None:
+    (tmp_path / "m.wasm").write_bytes(wat('(module (func (export "_start") (param i32)))'))
+    done = Done(1, "", "polymerase: m.wasm: not a WASI command: _start is [i32] -> [], not [] -> []\n")
+    assert done == call("run", "m.wasm")
+
+
 def test_a_missing_import_is_named(call: Call, wat: Callable[[str], bytes], tmp_path: Path) -> None:
     (tmp_path / "m.wasm").write_bytes(wat('(module (import "env" "log" (func (param i32))) (func (export "f")))'))
     done = call("run", "--entry", "f", "m.wasm")
