@@ -38,9 +38,10 @@ def _built(guests: list[Guest], out: Path) -> tuple[dict[str, Path], bool]:
     for guest in guests:
         try:
             wasm, new = build_guest(guest, out)
-        except Missing as e:
-            good = good and guest.name in OPTIONAL
-            print(f"{guest.name}: {'skipped' if guest.name in OPTIONAL else 'FAILED'}: {e}")
+        except (Missing, RuntimeError) as e:
+            skip = isinstance(e, Missing) and guest.name in OPTIONAL
+            good = good and skip
+            print(f"{guest.name}: {'skipped' if skip else 'FAILED'}: {e}", flush=True)
             continue
         files[guest.name] = wasm
         print(f"{guest.name}: {wasm} {wasm.stat().st_size:,} bytes{'' if new else ', built before'}", flush=True)
@@ -71,7 +72,10 @@ def run(name: str, args: tuple[str, ...], aot: bool, out: Path) -> None:
     from tools.guests.check import polymerase, under_wasmtime
 
     (guest,) = _chosen((name,))
-    wasm, _ = build_guest(guest, out)
+    try:
+        wasm, _ = build_guest(guest, out)
+    except (Missing, RuntimeError) as e:
+        raise click.ClickException(f"{name}: {e}") from e
     if aot:
         command = polymerase(sys.executable, "run", "--aot", str(wasm), *args)
         os.execv(command[0], command)

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import wasmtime
@@ -144,6 +145,13 @@ def inputs(size: int) -> dict[str, bytes]:
     }
 
 
+@cache
+def _version(python: str) -> str:
+    """As in "CPython 3.11"."""
+    code = "import platform as p; print(p.python_implementation(), '.'.join(p.python_version_tuple()[:2]))"
+    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     """How compiled code is run: by `python`, as a "package" or by "run" (compiled in memory)."""
@@ -154,7 +162,7 @@ class Engine:
     @property
     def name(self) -> str:
         """For the table."""
-        return f"{Path(self.python).name} {self.kind}"
+        return f"{_version(self.python)} {self.kind}"
 
     def command(self, wasm: Path, compiled: Compiled | None, args: tuple[str, ...]) -> tuple[list[str], Path]:
         """The command and the folder to run it in."""
