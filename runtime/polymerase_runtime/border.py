@@ -79,7 +79,7 @@ _limit = _limit_of(_main_stack())  # for the main thread
 _owner: int | None = 0  # the thread in guest code that raised the limit; 0: none; -1: it left, but others did not yet
 _idle = 0  # what _owner becomes when that thread leaves
 _normal = 1000  # the limit to restore then
-_nested = 0  # depth of its calls back into the guest
+_nested = 0  # depth of its calls back into the guest; 0 whenever a thread becomes the owner
 _sharers = 0  # other threads in guest code
 _saved = 1000  # the limit to restore when the last of them has left
 _deep: dict[int, int] = {}  # thread of deep_stack -> its limit
@@ -113,7 +113,7 @@ def enter(me: int, most_depth: int) -> bool:
         if not depth:
             if _owner == 0 or _owner == -1 and not _sharers:
                 _owner = me
-                _idle = _nested = 0
+                _idle = 0
                 _normal = getrecursionlimit()
                 if _normal < mine:
                     setrecursionlimit(mine)

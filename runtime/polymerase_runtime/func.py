@@ -19,7 +19,7 @@ of few parameters are generated per signature: for [i32] -> [i32] about
             <leave the guest>
         raise error
 
-which costs 0.25 µs more than the call of `raw`, or 0.15 µs if that calls nothing and the guest need not be entered; a
+which costs 0.3 µs more than the call of `raw`, or 0.15 µs if that calls nothing and the guest need not be entered; a
 generic call would cost 1 µs. Likewise for host functions, whose
 wrapper is a frame of its own: a host function may be written in C, and its IndexError is not the guest's.
 """
@@ -164,7 +164,7 @@ def _generate_class(t: FuncType, leaf: bool) -> type[Func]:
     value = "None" if not results else results[0] if len(results) == 1 else f"({', '.join(results)})"
     head = f"""
 def __call__(self, {assigned.replace(",", "=MISSING,")}*rest):
-    global _owner, _normal, _nested
+    global _owner, _normal
     if {" or ".join(tests)}:
         {f"{assigned} = arguments(self, ({assigned} *rest))" if names else "arguments(self, rest)"}
 """
@@ -190,12 +190,15 @@ _LEAF_BODY = """
 _BODY = """
     me = get_ident()
     if _owner == 0 and me == _main:
+        outer = True
         _owner = me
-        _nested = 0
         _normal = getrecursionlimit()
-        if _normal < self.limit:
-            setrecursionlimit(self.limit)
-    elif not enter(me, self.depth):
+        limit = self.limit
+        if _normal < limit:
+            setrecursionlimit(limit)
+    elif enter(me, self.depth):
+        outer = False
+    else:
         return deep_stack(self, ARGS)
     try:
         CALL
@@ -206,7 +209,7 @@ _BODY = """
     else:
         return VALUE
     finally:
-        if _owner == me and not _nested:
+        if outer:
             _owner = _idle
             try:
                 setrecursionlimit(_normal)
