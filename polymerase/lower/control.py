@@ -67,7 +67,11 @@ def structure(entry: Block, order: list[Block], new_temp: NewTemp) -> tuple[Stmt
     # Frames of Python functions called from Python take no C stack since CPython 3.11.
     sys.setrecursionlimit(max(limit, 12 * len(order) + 2000))
     try:
-        tree = _Tree(order)
+        is_header, around = find_loops(order)
+        depth = _loop_depth(is_header, around)
+        if max(depth) > MAX_WHILES:  # no use trying; and below, climbing from loop to loop takes bounded time
+            return tuple(_Flat(order, is_header, new_temp).run())
+        tree = _Tree(order, is_header, around, depth)
         for forced, crowd in ((False, None), (True, None), (True, 2), (True, 0)):
             structure = _Structure(order, tree, new_temp, forced)
             if crowd is not None:
@@ -76,7 +80,7 @@ def structure(entry: Block, order: list[Block], new_temp: NewTemp) -> tuple[Stmt
                 return tuple(structure.run())
             except _TooDeep:
                 continue
-        return tuple(_Flat(order, tree, new_temp).run())
+        return tuple(_Flat(order, is_header, new_temp).run())
     finally:
         sys.setrecursionlimit(limit)
 
@@ -89,18 +93,18 @@ class _Tree:
     innermost `while` around x's own code (x itself for a header), `loop_out[x]`: around x as a whole; -1 for none.
     """
 
-    def __init__(self, order: list[Block]) -> None:
+    def __init__(self, order: list[Block], is_header: list[bool], around: list[int], depth: list[int]) -> None:
         n = len(order)
         self.order = order
         self.parent = Dominators(order).parent
-        self.is_header, around = find_loops(order)
+        self.is_header = is_header
         forward = [sum(pred.id < b for pred in order[b].preds) for b in range(n)]
         self.inlined = [forward[b] == 1 for b in range(n)]
         self.size = [1] * n
         for b in range(n - 1, 0, -1):
             self.size[self.parent[b]] += self.size[b]
         self.is_after = [False] * n
-        self._move_exits(around)
+        self._move_exits(around, depth)
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -118,14 +122,10 @@ class _Tree:
             self.loop_in[b] = b if self.is_header[b] else self.loop_out[b]
         self._number()
 
-    def _move_exits(self, around: list[int]) -> None:
+    def _move_exits(self, around: list[int], depth: list[int]) -> None:
         """Choose what follows each loop, inner loops first: merges outside it, else the largest of its exits."""
         order = self.order
         exits: dict[int, list[int]] = {}
-
-        depth = [0] * len(order)
-        for b, h in enumerate(around):
-            depth[b] = (depth[h] if h >= 0 else 0) + (1 if self.is_header[b] else 0)
         for b in range(1, len(order)):
             p = self.parent[b]
             h = p if self.is_header[p] else around[p]
@@ -614,11 +614,11 @@ class _Flat:
 
     MAX_INLINE = 8
 
-    def __init__(self, order: list[Block], tree: _Tree, new_temp: NewTemp) -> None:
+    def __init__(self, order: list[Block], is_header: list[bool], new_temp: NewTemp) -> None:
         self.order = order
         self.state = Var("br" + new_temp(I32).name[1:], I32)
         self.forward = [sum(pred.id < b for pred in order[b].preds) for b in range(len(order))]
-        self.is_header = tree.is_header
+        self.is_header = is_header
         self.states = {0: 0}
         self.heads = [0]
 
@@ -658,6 +658,14 @@ class _Flat:
             self.states[to] = len(self.heads)
             self.heads.append(to)
         return [Set(self.state, Const(I32, self.states[to]), at)]
+
+
+def _loop_depth(is_header: list[bool], around: list[int]) -> list[int]:
+    """How many loops each block lies in; a header lies in its own."""
+    depth = [0] * len(around)
+    for b, h in enumerate(around):
+        depth[b] = (depth[h] if h >= 0 else 0) + (1 if is_header[b] else 0)
+    return depth
 
 
 def _inside(b: int, h: int, around: list[int]) -> bool:
