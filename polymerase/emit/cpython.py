@@ -5,8 +5,8 @@ the element's size is tested, and an odd one goes to the runtime:
 
     u8[p + 5]
     u32[x & 255]                                       address ((x & 255) << 2)
-    u32[p >> 2] if not p & 3 else i32_load(u8, p)      nothing known of p
-    u32[a >> 2] if not (a := p + 5) & 3 else i32_load(u8, a)
+    i32_load(u8, p) if p & 3 else u32[p >> 2]          nothing known of p
+    i32_load(u8, a) if (a := p + 5) & 3 else u32[a >> 2]
 
 An f32 NaN loses its signaling bit on the way through a view: a NaN (x != x) goes to the runtime too.
 """
@@ -112,7 +112,7 @@ class CPython(Exprs):
             slow: ast.expr = self.call(self.helper(e.name), self.view("u8", e.memory), self.again(v))
             if signed:  # the runtime gives the unsigned form
                 slow = self.call(self.helper(f"i{n}_signed"), slow)
-            node = self.if_exp(self.not_(test), node, slow)
+            node = self.if_exp(test, slow, node)
         self.go(before)
         return Int(node, lo, hi)
 
@@ -128,15 +128,14 @@ class CPython(Exprs):
             node: ast.expr = self.index(view, self.binop(first, b.SHR, self.const(scale)))
         else:
             node = self.index(view, self.element(v, scale))
-        aligned = None if test is None else self.not_(test)
         if payload and e.type is F32:
             x = self.name("x")
-            number = self.compare(self.walrus("x", node), b.EQ, x)
-            aligned = number if aligned is None else self.bool_op(True, [aligned, number])
+            nan = self.compare(self.walrus("x", node), b.NE, x)
+            test = nan if test is None else self.bool_op(False, [test, nan])
             node = x
-        if aligned is not None:
+        if test is not None:
             slow = self.call(self.helper(e.name), self.view("u8", e.memory), self.again(v))
-            node = self.if_exp(aligned, node, slow)
+            node = self.if_exp(test, slow, node)
         self.go(before)
         return node
 

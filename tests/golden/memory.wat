@@ -15,12 +15,12 @@
 ;;
 ;; def func1_copy(p0, p1):
 ;;     u8[p0] = u8[p1 + 3]
-;;     x = u64[p1 + 8 >> 3] if not p1 & 7 else i64_load(u8, p1 + 8)
+;;     x = i64_load(u8, p1 + 8) if p1 & 7 else u64[p1 + 8 >> 3]
 ;;     if p0 & 7:
 ;;         i64_store(u8, p0, x)
 ;;     else:
 ;;         u64[p0 >> 3] = x
-;;     x = (f32[p1 >> 2] if not p1 & 3 else f32_load(u8, p1)) + 1.0
+;;     x = (f32_load(u8, p1) if p1 & 3 else f32[p1 >> 2]) + 1.0
 ;;     if p0 & 3:
 ;;         f32_store(u8, p0, f32_round(x))
 ;;     else:

@@ -66,7 +66,7 @@ def test_lines_lead_to_what_may_trap_in_them() -> None:
     found = {line.strip(): by_line.get(i) for i, line in enumerate(text.splitlines(), 1)}
     assert "# func 0" == text.splitlines()[0]
     assert 10 == found["def func0(p0, p1, p2, p3, p4):"]
-    assert 9 == found["p0 = u32[p0 + 4 >> 2] if not p0 & 3 else i32_load(u8, p0 + 4)"]
+    assert 9 == found["p0 = i32_load(u8, p0 + 4) if p0 & 3 else u32[p0 + 4 >> 2]"]
     assert 41 == found["p0 = func0(p0)"]
     assert 51 == found["func0(1)"]
     assert 60 == found["u8[p0] = p0 & 255"]
