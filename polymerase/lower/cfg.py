@@ -6,10 +6,12 @@ A block ends in one terminator: `Goto`, `Branch`, `Choose`, or None when its las
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from polymerase.ir.nodes import Const, Eval, Expr, Get, Logic, Null, Return, Set, Stmt
+from polymerase.ir.nodes import Const, Eval, Expr, Get, Logic, Null, Return, Set, Stmt, Var
 from polymerase.ir.walk import TRAPS, WRITES, effects, negate
+from polymerase.wasm.types import ValType
 
 
 class Block:
@@ -59,6 +61,8 @@ class Choose:
 Term = Goto | Branch | Choose
 
 EXIT = Block()
+
+NewTemp = Callable[[ValType], Var]
 
 MAX_LOGIC = 12  # conditions joined by `and` and `or`, at most
 ROUNDS = 4  # of simplification, at most
@@ -272,3 +276,10 @@ def _short_circuit(order: list[Block]) -> bool:
             if block.term.then is block.term.orelse:
                 break
     return changed
+
+
+def block_at(block: Block) -> int:
+    """Where in the module the block begins."""
+    if block.stmts:
+        return block.stmts[0].at
+    return block.term.at if block.term is not None else 0

@@ -24,7 +24,6 @@ from __future__ import annotations
 import sys
 from bisect import bisect_right
 from collections.abc import Callable
-from copy import copy
 
 from polymerase.errors import InternalError
 from polymerase.ir.nodes import (
@@ -44,17 +43,16 @@ from polymerase.ir.nodes import (
     While,
 )
 from polymerase.ir.walk import TRAPS, WRITES, effects, negate
-from polymerase.lower.cfg import EXIT, Block, Branch, Choose, Goto, successors
-from polymerase.lower.dominators import Dominators, find_loops
-from polymerase.wasm.types import I32, ValType
+from polymerase.lower.cfg import EXIT, Block, Branch, Choose, Goto, NewTemp, block_at, successors
+from polymerase.lower.dominators import find_loops
+from polymerase.lower.flat import Flat
+from polymerase.lower.tree import Tree, loop_depth
+from polymerase.wasm.types import I32
 
 MAX_NEST = 72  # statement levels; Switch counts its search tree
 MAX_WHILES = 15  # nested; CPython allows 20 blocks
 MAX_LABELS = 3  # whiles that run once in one sequence; more become a dispatch
 MAX_CHAIN = 6  # conditions nested only to skip what follows them, before they become early exits
-SMALL_EXIT = 3  # statements of a last block that stays inside the loop which it leaves
-
-NewTemp = Callable[[ValType], Var]
 
 
 class _TooDeep(Exception):
@@ -68,135 +66,21 @@ def structure(entry: Block, order: list[Block], new_temp: NewTemp) -> tuple[Stmt
     sys.setrecursionlimit(max(limit, 12 * len(order) + 2000))
     try:
         is_header, around = find_loops(order)
-        depth = _loop_depth(is_header, around)
+        depth = loop_depth(is_header, around)
         if max(depth) > MAX_WHILES:  # no use trying; and below, climbing from loop to loop takes bounded time
-            return tuple(_Flat(order, is_header, new_temp).run())
-        tree = _Tree(order, is_header, around, depth)
+            return tuple(Flat(order, is_header, new_temp).run())
+        tree = Tree(order, is_header, around, depth)
         for forced, crowd in ((False, None), (True, None), (True, 2), (True, 0)):
-            structure = _Structure(order, tree, new_temp, forced)
+            attempt = _Structure(order, tree, new_temp, forced)
             if crowd is not None:
-                structure = _Structure(order, tree.hoist(structure.crowded(crowd)), new_temp, forced)
+                attempt = _Structure(order, tree.hoist(attempt.crowded(crowd)), new_temp, forced)
             try:
-                return tuple(structure.run())
+                return tuple(attempt.run())
             except _TooDeep:
                 continue
-        return tuple(_Flat(order, is_header, new_temp).run())
+        return tuple(Flat(order, is_header, new_temp).run())
     finally:
         sys.setrecursionlimit(limit)
-
-
-class _Tree:
-    """What lies where: the dominator tree, with what follows a loop moved out of it.
-
-    `body[x]`: the merges written after block x, inside its loop if x heads one; `after[x]`: those after that loop.
-    `inlined[x]`: written where its only predecessor, `parent[x]`, branches to it. `loop_in[x]`: the header of the
-    innermost `while` around x's own code (x itself for a header), `loop_out[x]`: around x as a whole; -1 for none.
-    """
-
-    def __init__(self, order: list[Block], is_header: list[bool], around: list[int], depth: list[int]) -> None:
-        n = len(order)
-        self.order = order
-        self.parent = Dominators(order).parent
-        self.is_header = is_header
-        forward = [sum(pred.id < b for pred in order[b].preds) for b in range(n)]
-        self.inlined = [forward[b] == 1 for b in range(n)]
-        self.size = [1] * n
-        for b in range(n - 1, 0, -1):
-            self.size[self.parent[b]] += self.size[b]
-        self.is_after = [False] * n
-        self._move_exits(around, depth)
-        self._lay_out()
-
-    def _lay_out(self) -> None:
-        n = len(self.order)
-        self.body: list[list[int]] = [[] for _ in range(n)]
-        self.after: list[list[int]] = [[] for _ in range(n)]
-        for b in range(1, n):
-            if not self.inlined[b]:
-                (self.after if self.is_after[b] else self.body)[self.parent[b]].append(b)
-        self.loop_in = [-1] * n
-        self.loop_out = [-1] * n
-        for b in range(n):
-            p = self.parent[b]
-            self.loop_out[b] = -1 if p < 0 else self.loop_out[p] if self.is_after[b] else self.loop_in[p]
-            self.loop_in[b] = b if self.is_header[b] else self.loop_out[b]
-        self._number()
-
-    def _move_exits(self, around: list[int], depth: list[int]) -> None:
-        """Choose what follows each loop, inner loops first: merges outside it, else the largest of its exits."""
-        order = self.order
-        exits: dict[int, list[int]] = {}
-        for b in range(1, len(order)):
-            p = self.parent[b]
-            h = p if self.is_header[p] else around[p]
-            if h >= 0 and not _inside(b, h, around):
-                exits.setdefault(h, []).append(b)
-        headers = [h for h in range(len(order)) if self.is_header[h]]
-        for h in sorted(headers, key=lambda h: -depth[h]):
-            found = sorted(exits.get(h, ()))
-            if not found:
-                continue
-            after = [b for b in found if not self.inlined[b]]
-            if not after:
-                b = max(found, key=lambda b: self.size[b])
-                block = order[b]
-                if self.size[b] > 1 or block.term is not None or len(block.stmts) > SMALL_EXIT:
-                    after = [b]
-            for b in after:
-                self.parent[b] = h
-                self.inlined[b] = False
-                self.is_after[b] = True
-                outer = around[h]
-                if outer >= 0 and not _inside(b, outer, around):
-                    exits.setdefault(outer, []).append(b)
-
-    def root(self, loop: int) -> int:
-        """The block whose sequence is the loop's (-1: the function's) body."""
-        return max(loop, 0)
-
-    def hoist(self, roots: set[int]) -> _Tree:
-        """A tree in which the merges directly inside these loops all are segments of the loop's own sequence."""
-        tree = copy(self)
-        tree.parent = list(self.parent)
-        tree.is_after = list(self.is_after)
-        for b in range(1, len(self.order)):
-            p = self.parent[b]
-            if self.inlined[b]:
-                continue
-            root = self.root(self.loop_out[p] if self.is_after[b] else self.loop_in[p])
-            if root not in roots:
-                continue
-            if self.is_after[b] and all(self._lies_in(pred.id, p) for pred in self.order[b].preds):
-                continue
-            tree.parent[b] = root
-            tree.is_after[b] = False
-        tree._lay_out()
-        return tree
-
-    def _lies_in(self, b: int, h: int) -> bool:
-        """Whether b is written inside the `while` of header h."""
-        loop = self.loop_in[b]
-        while loop > h:
-            loop = self.loop_out[loop]
-        return loop == h
-
-    def _number(self) -> None:
-        """Number the tree in the order in which it is written: own code and inlined blocks, body, after."""
-        n = len(self.order)
-        own: list[list[int]] = [[] for _ in range(n)]
-        for b in range(1, n):
-            if self.inlined[b]:
-                own[self.parent[b]].append(b)
-        self.position = [0] * n
-        count = 0
-        stack = [0]
-        while stack:
-            x = stack.pop()
-            self.position[x] = count
-            count += 1
-            stack.extend(reversed(self.after[x]))
-            stack.extend(reversed(self.body[x]))
-            stack.extend(reversed(own[x]))
 
 
 class _While:
@@ -221,7 +105,7 @@ class _Structure:
     after it falls to; `follow[x]`: where x's own code falls to.
     """
 
-    def __init__(self, order: list[Block], tree: _Tree, new_temp: NewTemp, forced: bool) -> None:
+    def __init__(self, order: list[Block], tree: Tree, new_temp: NewTemp, forced: bool) -> None:
         self.order = order
         self.tree = tree
         self.new_temp = new_temp
@@ -491,7 +375,7 @@ class _Structure:
         is_loop: bool = False,
     ) -> bool:
         """Write a sequence as states of a `while`, the first of them x; if x heads a loop, of that loop's `while`."""
-        at = _block_at(self.order[x])
+        at = block_at(self.order[x])
         frame = _While(self.break_to[x] if is_loop else self.end[rest[-1]])
         frame.state = self.new_guard()
         frame.states = {b: k for k, b in enumerate(rest, 1)}
@@ -606,75 +490,6 @@ class _Structure:
         return falls
 
 
-class _Flat:
-    """A function as one dispatch: every merge and loop header a state, single successors inlined a few levels deep.
-
-    Slow, but right for any graph: nesting is bounded, whatever the shape.
-    """
-
-    MAX_INLINE = 8
-
-    def __init__(self, order: list[Block], is_header: list[bool], new_temp: NewTemp) -> None:
-        self.order = order
-        self.state = Var("br" + new_temp(I32).name[1:], I32)
-        self.forward = [sum(pred.id < b for pred in order[b].preds) for b in range(len(order))]
-        self.is_header = is_header
-        self.states = {0: 0}
-        self.heads = [0]
-
-    def run(self) -> list[Stmt]:
-        bodies: list[tuple[Stmt, ...]] = []
-        for head in self.heads:  # grows while it is read
-            bodies.append(tuple(self.block(head, 0)))
-        at = _block_at(self.order[0])
-        cases = tuple(((k,), body) for k, body in enumerate(bodies[:-1]))
-        last = (Switch(Get(self.state), cases, bodies[-1], at),) if cases else bodies[-1]
-        return [Set(self.state, Const(I32, 0), at), While(last, at)]
-
-    def block(self, x: int, level: int) -> list[Stmt]:
-        block = self.order[x]
-        out = list(block.stmts)
-        match block.term:
-            case None:
-                pass
-            case Goto(to=to, at=at):
-                out.extend(self.go(to, level, at))
-            case Branch(cond=cond, then=then, orelse=orelse, at=at):
-                body = self.go(then, level + 1, at)
-                out.append(If(cond, tuple(body), tuple(self.go(orelse, level + 1, at)), at))
-            case Choose(e=e, cases=cases, default=default, at=at):
-                depth = self.MAX_INLINE if len(cases) > 16 else level + 4
-                arms = tuple((values, tuple(self.go(to, depth, at))) for values, to in cases)
-                out.append(Switch(e, arms, tuple(self.go(default, depth, at)), at))
-        return out
-
-    def go(self, to_block: Block, level: int, at: int) -> list[Stmt]:
-        if to_block is EXIT:
-            return [Return((), at)]
-        to = to_block.id
-        if self.forward[to] == 1 and not self.is_header[to] and level < self.MAX_INLINE:
-            return self.block(to, level)
-        if to not in self.states:
-            self.states[to] = len(self.heads)
-            self.heads.append(to)
-        return [Set(self.state, Const(I32, self.states[to]), at)]
-
-
-def _loop_depth(is_header: list[bool], around: list[int]) -> list[int]:
-    """How many loops each block lies in; a header lies in its own."""
-    depth = [0] * len(around)
-    for b, h in enumerate(around):
-        depth[b] = (depth[h] if h >= 0 else 0) + (1 if is_header[b] else 0)
-    return depth
-
-
-def _inside(b: int, h: int, around: list[int]) -> bool:
-    """Whether block b is in the loop headed by h."""
-    while b > h:
-        b = around[b]
-    return b == h
-
-
 def _is(var: Var, code: int, at: int) -> Expr:
     return Op("i32_eq", (Get(var), Const(I32, code)), I32, at)
 
@@ -688,12 +503,6 @@ def _nest_spans(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
                 first = other_first
         nested.append((first, last))
     return sorted(nested, key=lambda span: (span[0], -span[1]))
-
-
-def _block_at(block: Block) -> int:
-    if block.stmts:
-        return block.stmts[0].at
-    return block.term.at if block.term is not None else 0
 
 
 def _first_at(body: list[Stmt]) -> int:
