@@ -107,7 +107,13 @@ class CPython(Exprs):
         view = self.view(f"{'s' if signed else 'u'}{width}", e.memory)
         lo, hi = (-half_of(width), half_of(width) - 1) if signed else (0, mask_of(width))
         test, v = self.unaligned(v, scale, "a")
+        first = None
+        if test is None and self.may_grow(e.addr):
+            first, a = self.evaluated_first(v.node)
+            v = Int(a, v.lo, v.hi)
         node: ast.expr = self.index(view, self.element(v, scale))
+        if first is not None:
+            node = self.if_exp(first, node, self.const(0))
         if test is not None:
             slow: ast.expr = self.call(self.helper(e.name), self.view("u8", e.memory), self.again(v))
             if signed:  # the runtime gives the unsigned form
@@ -122,12 +128,11 @@ class CPython(Exprs):
         v = self.address(e.addr, e.offset)
         view = self.view(e.name[:3], e.memory)
         test, v = self.unaligned(v, scale, "a")
-        if test is None and payload and e.type is F32 and not is_name(v.node):
-            first: ast.expr = self.walrus("a", v.node)
-            v = Int(self.name("a"), v.lo, v.hi)
-            node: ast.expr = self.index(view, self.binop(first, b.SHR, self.const(scale)))
-        else:
-            node = self.index(view, self.element(v, scale))
+        first = None
+        if test is None and (self.may_grow(e.addr) or payload and e.type is F32 and not is_name(v.node)):
+            first, a = self.evaluated_first(v.node)
+            v = Int(a, v.lo, v.hi)
+        node: ast.expr = self.index(view, self.element(v, scale))
         if payload and e.type is F32:
             x = self.name("x")
             nan = self.compare(self.walrus("x", node), b.NE, x)
@@ -136,6 +141,8 @@ class CPython(Exprs):
         if test is not None:
             slow = self.call(self.helper(e.name), self.view("u8", e.memory), self.again(v))
             node = self.if_exp(test, slow, node)
+        if first is not None:
+            node = self.if_exp(first, node, self.const(0.0))
         self.go(before)
         return node
 
@@ -156,12 +163,15 @@ class CPython(Exprs):
             value, rounded = self._stored_float(s.value)
             special = kind == "f32" and not self.is_quiet(s.value)
         v = self.address(s.addr, s.offset)
+        if self.may_grow(s.addr):  # the value, then, has no effects
+            pre.append(self.assign(self.target("a"), v.node))
+            v = Int(self.name("a"), v.lo, v.hi, v.zeros)
         simple_addr = is_name(v.node)
         if v.zeros < scale or special:
             # The value is written twice, and Python evaluates it first.
             if not _small(value) or special and not is_name(value):
-                pre.append(self.assign(self.target("x"), value))
-                value = self.name("x")
+                pre.append(self.assign(self.target("y"), value))  # not x: the address may name its own parts so
+                value = self.name("y")
             if not simple_addr and not _is_sum(v.node):
                 pre.append(self.assign(self.target("a"), v.node))
                 v = Int(self.name("a"), v.lo, v.hi, v.zeros)

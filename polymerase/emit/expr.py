@@ -106,6 +106,14 @@ class Exprs(Ints):
         """The statements of a store."""
         raise NotImplementedError
 
+    def may_grow(self, e: Expr) -> bool:
+        """Whether evaluating `e` may replace the views of a memory: a view named before is then too short."""
+        return bool(walk.effects(e) & walk.WRITES)
+
+    def evaluated_first(self, p: ast.expr) -> tuple[ast.expr, ast.expr]:
+        """A test that evaluates the address `p` and is true, and the name of its value from then on."""
+        return self.compare(self.walrus("a", p), b.GE, self.const(0)), self.name("a")
+
     def entered(self, var: Var) -> ast.expr | None:
         """What `var` is set to where it arrived in the form of values between functions; None if that is its own."""
         return None

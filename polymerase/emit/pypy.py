@@ -248,39 +248,55 @@ class PyPy(Exprs):
         width, n = width_of(e.name), int(e.name[1:3])
         p = self.address(e.addr, e.offset)
         signed = e.name.endswith("_s") or width == n and (width == 64 or want in (SIGNED, PREFER_SIGNED))
+        first = None
+        if self.may_grow(e.addr):
+            first, p = self.evaluated_first(p)
         if width == 8:
-            byte = Int(self.index(self.name("u8" + suffix(e.memory)), p), 0, 255)
+            node: ast.expr = self.index(self.name("u8" + suffix(e.memory)), p)
             if signed:
-                node = self.binop(self.binop(byte.node, b.XOR, self.const(128)), b.SUB, self.const(128))
-                byte = Int(node, -128, 127)
-            self.go(before)
-            return byte
-        node_ = self.unpacked(f"{'s' if signed else 'u'}{width}", e.memory, p)
+                node = self.binop(self.binop(node, b.XOR, self.const(128)), b.SUB, self.const(128))
+        else:
+            node = self.unpacked(f"{'s' if signed else 'u'}{width}", e.memory, p)
+        if first is not None:
+            node = self.if_exp(first, node, self.const(0))
         self.go(before)
-        return Int(node_, -half_of(width), half_of(width) - 1) if signed else Int(node_, 0, mask_of(width))
+        return Int(node, -half_of(width), half_of(width) - 1) if signed else Int(node, 0, mask_of(width))
 
     def load_float(self, e: Load, payload: bool) -> ast.expr:
         before = self.go(e.at)
         p = self.address(e.addr, e.offset)
+        first = None
+        if self.may_grow(e.addr):
+            first, p = self.evaluated_first(p)
         if payload and e.type is F32:  # struct makes a signaling NaN quiet
             node: ast.expr = self.call(self.helper(e.name), self.name("data" + suffix(e.memory)), p)
         else:
             node = self.unpacked(e.name[:3], e.memory, p)
+        if first is not None:
+            node = self.if_exp(first, node, self.const(0.0))
         self.go(before)
         return node
 
     def store(self, s: Store) -> list[ast.stmt]:
         width = width_of(s.name)
         p = self.address(s.addr, s.offset)
-        data = self.name("data" + suffix(s.memory))
+        kind = f"pack_{s.name[:3]}"
         if s.name[0] == "f":
-            name = s.name if s.name[:3] == "f32" and not self.is_quiet(s.value) else f"pack_{s.name[:3]}"
-            return [self.expr_stmt(self.call(self.helper(name), data, p, self.real(s.value)))]
-        if width == 64:
-            value = self.number(self.whole(s.value, SIGNED))
-            return [self.expr_stmt(self.call(self.helper("pack_s64"), data, p, value))]
-        v = self.whole(s.value)
-        value = self.number(self.masked(v, mask_of(width)))
+            if s.name[:3] == "f32" and not self.is_quiet(s.value):
+                kind = s.name
+            value = self.real(s.value)
+        elif width == 64:
+            kind, value = "pack_s64", self.number(self.whole(s.value, SIGNED))
+        else:
+            kind, value = f"pack_u{width}", self.number(self.masked(self.whole(s.value), mask_of(width)))
+        pre: list[ast.stmt] = []
+        if self.may_grow(s.addr):
+            pre.append(self.assign(self.target("a"), p))
+            p = self.name("a")
+        if self.may_grow(s.value):
+            pre.append(self.assign(self.target("y"), value))
+            value = self.name("y")
         if width == 8:
-            return [self.assign(self.index_target(self.name("u8" + suffix(s.memory)), p), value)]
-        return [self.expr_stmt(self.call(self.helper(f"pack_u{width}"), data, p, value))]
+            return [*pre, self.assign(self.index_target(self.name("u8" + suffix(s.memory)), p), value)]
+        data = self.name("data" + suffix(s.memory))
+        return [*pre, self.expr_stmt(self.call(self.helper(kind), data, p, value))]

@@ -15,16 +15,16 @@
 ;;
 ;; def func1_copy(p0, p1):
 ;;     u8[p0] = u8[p1 + 3]
-;;     x = i64_load(u8, p1 + 8) if p1 & 7 else u64[p1 + 8 >> 3]
+;;     y = i64_load(u8, p1 + 8) if p1 & 7 else u64[p1 + 8 >> 3]
 ;;     if p0 & 7:
-;;         i64_store(u8, p0, x)
+;;         i64_store(u8, p0, y)
 ;;     else:
-;;         u64[p0 >> 3] = x
-;;     x = (f32_load(u8, p1) if p1 & 3 else f32[p1 >> 2]) + 1.0
+;;         u64[p0 >> 3] = y
+;;     y = (f32_load(u8, p1) if p1 & 3 else f32[p1 >> 2]) + 1.0
 ;;     if p0 & 3:
-;;         f32_store(u8, p0, f32_round(x))
+;;         f32_store(u8, p0, f32_round(y))
 ;;     else:
-;;         f32[p0 >> 2] = x
+;;         f32[p0 >> 2] = y
 
 ;; --- pypy
 ;; def func0_table(p0):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import random
 import struct
+from typing import Any
 
 import pytest
 
 import polymerase_runtime.memory as memory
 import polymerase_runtime.numeric as numeric
-from polymerase.ir.nodes import Expr, Get, Store, Var
-from polymerase.wasm.types import F32, F64, I32, I64, ValType
-from tests.unit.emit.reference import TARGETS, compiled, evaluate, get, i32, load, op, outcome, returned
+from polymerase.emit.source import to_source
+from polymerase.ir import walk
+from polymerase.ir.nodes import Expr, Func, Get, Store, Var
+from polymerase.wasm.types import F32, F64, I32, I64, FuncType, ValType
+from tests.unit.emit.reference import TARGETS, compiled, define, evaluate, get, i32, load, op, outcome, returned
+from tests.unit.emit.test_expr import edges, random_expr
 
 SIZE = 65536
 P = Var("p0", I32)
@@ -113,3 +118,33 @@ def test_a_stored_operation_is_rounded(target: str) -> None:
             x, y = numeric.f32_round(x), numeric.f32_round(y)
             f(0, x, y)
             assert repr(numeric.f32_mul(x, y)) == repr(struct.unpack_from("<f", data, offset)[0])
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_random_addresses_and_values_are_stored_as_the_runtime_does(target: str) -> None:
+    rng = random.Random(f"stores {target}")
+    params = tuple(Var(f"p{i}", t) for i, t in enumerate((I32, I64, F32, F64, I32)))
+    for _ in range(400):
+        name = rng.choice(STORES)
+        addr = op("i32_and", random_expr(rng, "i32", 3), i32(rng.choice((0xFFFF, 0xFFF0, 0x1FFF8))))
+        value = random_expr(rng, name[:3], 3)
+        if walk.effects(addr) and walk.effects(value):
+            continue
+        before = bytes(rng.randbytes(SIZE))
+        data, expected = bytearray(before), bytearray(before)
+        f = compiled(target, params, (Store(name, 0, addr, 1, 0, value, 5),), data, ())
+        for _ in range(4):
+            args = [rng.choice(edges(p.type)) for p in params]
+            env = {p.name: x for p, x in zip(params, args, strict=True)}
+
+            text = to_source(
+                define(target, Func(0, FuncType((), ()), params, (Store(name, 0, addr, 1, 0, value, 5),), 1))
+            )
+            assert outcome(stored, name, addr, value, env, expected) == outcome(f, *args), text
+            if name[0] == "i":  # the bits of a NaN that an operation makes are not determined
+                assert expected == data, text
+
+
+def stored(name: str, addr: Expr, value: Expr, env: dict[str, Any], data: bytearray) -> None:
+    at, x = evaluate(addr, env, data) + 1, evaluate(value, env, data)
+    getattr(memory, name)(data, at, x)
