@@ -169,7 +169,8 @@ class Package:
 
     def _run(self, argv: list[str], dirs: dict[str, str], env: dict[str, str]) -> int:
         try:
-            instance = self.instantiate(wasi=Wasi(args=argv, env=env, dirs=dirs))
+            args = (self.info.name, *argv[1:])  # as `polymerase run` has it, and without a path of this machine
+            instance = self.instantiate(wasi=Wasi(args=args, env=env, dirs=dirs))
             instance.exports["_start"]()
         except Exit as e:
             return e.code
