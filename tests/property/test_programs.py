@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import wasmtime
-from tests.property.programs import TYPES, arguments, program
 
 import polymerase
 from polymerase.options import Options
+from tests.property.programs import TYPES, arguments, program
 
 SEEDS = range(120)
 
