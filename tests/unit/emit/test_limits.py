@@ -16,6 +16,8 @@ from polymerase.emit.module import blob, compile_in_memory
 from polymerase.emit.package import write_package
 from polymerase.options import Options
 
+pytestmark = pytest.mark.slow
+
 
 def func(body: str, locals: str = "") -> str:
     return f'(module (memory 1) (func (export "f") (param i32) (result i32) {locals} {body}))'
