@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import random
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from polymerase import Options, driver
 from tests.guests.oracle import Call, assemble, by_package, by_polymerase, by_wasmtime, compile_standalone
 
 Case = tuple[str, list[Call]]  # WAT, calls
@@ -368,7 +370,7 @@ def case(request: pytest.FixtureRequest) -> tuple[bytes, list[Call]]:
     return assemble(text), calls
 
 
-@pytest.mark.parametrize("target", ["cpython", "pypy"])
+@pytest.mark.parametrize("target", ["cpython", pytest.param("pypy", marks=pytest.mark.slow)])
 def test_in_memory_as_wasmtime(case: tuple[bytes, list[Call]], target: str) -> None:
     wasm, calls = case
     assert by_wasmtime(wasm, calls) == by_polymerase(wasm, calls, target)
@@ -383,3 +385,29 @@ def test_in_a_package_as_wasmtime_on_cpython_and_pypy(
     compile_standalone(wasm, tmp_path, "guest_py")
     for python in (sys.executable, pypy):
         assert expected == by_package(python, tmp_path, "guest_py", calls), python
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("make", "size"),
+    [
+        (nested_blocks, 1000),
+        (nested_ifs, 500),
+        (mixed_nest, 300),
+        (lambda n: br_table(n, lambda i: i, lambda i: i % 10 != 0), 2500),
+        (left_deep, 5000),
+        (right_deep, 5000),
+        (deep_selects, 5000),
+        (long_function, 30_000),
+        (many_locals, 4000),
+    ],
+)
+def test_compile_time_is_linear(make: Callable[[int], Case], size: int) -> None:
+    def seconds(wasm: bytes) -> float:
+        start = time.process_time()
+        driver.compile_in_memory(driver.load(wasm, "test.wasm"), Options(target="cpython"))
+        return time.process_time() - start
+
+    small, large = (assemble(make(n)[0]) for n in (size, 4 * size))
+    least = min(seconds(small) for _ in range(3))
+    assert seconds(large) < 7 * least * len(large) / len(small) / 4
