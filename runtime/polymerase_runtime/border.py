@@ -35,6 +35,7 @@ from .traps import (
     STACK_EXHAUSTED,
     UNDEFINED_ELEMENT,
     Frame,
+    GuestStack,
     Trap,
     trace,
 )
@@ -207,7 +208,7 @@ def translate(e: Exception, outermost: bool) -> Exception | None:
     """The Trap that the exception `e`, caught at the border, stands for; None if it is to pass as it is.
 
     The Trap's `frames` name the guest's functions; their Python frames are cut from its traceback. If `outermost`,
-    the stack is added as a note (CPython 3.11), for tracebacks to show.
+    the stack is added for tracebacks to show: as a note or, where Python has none (before 3.11), as the cause.
     """
     if not isinstance(e, Trap) and (type(e) not in _WORDS or "_polymerase_passes" in e.__dict__):
         return None
@@ -241,9 +242,13 @@ def translate(e: Exception, outermost: bool) -> Exception | None:
             rest = entry
         trap._cut = trap.__traceback__ = rest
     _add_frames(trap, guest)
-    if outermost and sys.version_info >= (3, 11):
-        lines = trace(trap)
-        trap.__notes__ = ["wasm traceback (innermost last):\n  " + "\n  ".join(lines)] if lines else []
+    lines = trace(trap) if outermost else []
+    if lines:
+        text = "wasm traceback (innermost last):\n  " + "\n  ".join(lines)
+        if sys.version_info >= (3, 11):
+            trap.__notes__ = [text]
+        else:
+            trap.__cause__ = GuestStack(text)
     return trap
 
 

@@ -58,6 +58,10 @@ class Trap(Exception):
         self.elided = 0
 
 
+class GuestStack(Exception):
+    """A Trap's stack as text: its cause, for tracebacks to print, where Python has no notes (before 3.11)."""
+
+
 class Exit(Exception):
     """The guest ended itself with this exit code (unsigned)."""
 

@@ -341,9 +341,8 @@ def check_a_trap_names_the_guests_frames() -> None:
     assert f'  func 7 "div" at {line_of("def func7"):#x}' == shown[-1]
     files = [f.filename for f in traceback.extract_tb(trap.__traceback__)]
     assert "<wasm hand>" not in files and __file__ in files
-    if sys.version_info >= (3, 11):  # noqa: UP036 - this file also runs on 3.9
-        text = "".join(traceback.format_exception(trap))
-        assert 1 == text.count("wasm traceback") and 'func 7 "div"' in text
+    text = "".join(traceback.format_exception(type(trap), trap, trap.__traceback__))
+    assert 1 == text.count("wasm traceback") and 'func 7 "div"' in text
 
 
 def check_a_deep_stack_is_cut_in_the_middle() -> None:
