@@ -313,13 +313,11 @@ class HostFunc:
 def asks_for_caller(fn: Raw) -> bool:
     """Whether the first parameter of `fn` is annotated Caller, as a class or, unevaluated, as text."""
     try:
-        if isinstance(fn, (FunctionType, MethodType)):
+        if isinstance(fn, (FunctionType, MethodType)) and not hasattr(fn, "__wrapped__"):
             code = fn.__code__
             names = code.co_varnames[isinstance(fn, MethodType) : code.co_argcount]
             annotation = fn.__annotations__.get(names[0]) if names and fn.__annotations__ else None
-        elif isinstance(getattr(type(fn), "__call__", None), FunctionType):  # noqa: B004 - what kind of callable it is
-            return asks_for_caller(MethodType(type(fn).__call__, fn))
-        else:
+        else:  # slower, but looks through decorators and functools.partial
             first = next(iter(inspect.signature(fn).parameters.values()), None)
             annotation = first.annotation if first else None
     except (TypeError, ValueError, AttributeError, NameError):

@@ -6,6 +6,7 @@ them again on the other Pythons of the machine.
 
 from __future__ import annotations
 
+import functools
 import gc
 import math
 import struct
@@ -582,7 +583,15 @@ def check_a_host_function_may_ask_for_its_caller() -> None:
         return caller.instance.memory[x]
 
     by_class.__annotations__["caller"] = Caller
+
+    @functools.wraps(text)
+    def wrapped(*args: Any) -> int:
+        return text(*args)
+
     for host, argument, result in (
+        (wrapped, 10, 55),
+        (functools.partial(text), 10, 55),
+        (functools.partial(lambda x, y: x + y, 1), 10, 11),
         (Counter(), 1, 65537),
         (Counter().method, 6, 98),
         (text, 10, 55),
