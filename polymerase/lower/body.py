@@ -235,7 +235,7 @@ class _Lowering:
             handler = handlers.get(row.name) or handlers.get(row.kind)
             if handler is None:
                 where = Where(self.module.file, self.i, self.module.names.funcs.get(self.i), at)
-                raise UnsupportedError(f"{row.feature} is not compiled yet: {row.name}", where)
+                raise UnsupportedError(f"{row.feature} is not compiled yet: {row.name}", where, row.feature)
             handler(self, row, imm, at)
 
     def op_block(self, row: OpRow, imm: FuncType, at: int) -> None:

@@ -67,3 +67,4 @@ def test_simd_is_decoded_and_validated_but_not_compiled(wat: Wat) -> None:
     with pytest.raises(UnsupportedError, match=r'^simd\.wasm:0x[0-9a-f]+: func 0 "v": .*') as raised:
         driver.compile_in_memory(module, Options())
     assert "simd" in str(raised.value).lower()
+    assert "simd" == raised.value.feature
