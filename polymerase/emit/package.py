@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from keyword import iskeyword
 from pathlib import Path, PurePath
 
@@ -26,7 +27,7 @@ import polymerase_runtime
 from polymerase.emit.module import Emitter, blob, code_filename, compile_statements, frame_slots
 from polymerase.emit.names import original_names
 from polymerase.emit.source import LineMap, Source, line_map_of
-from polymerase.errors import quote
+from polymerase.errors import PolymeraseError, quote
 from polymerase.ir.nodes import Func
 from polymerase.options import Options
 from polymerase.version import __version__
@@ -71,9 +72,12 @@ def write_package(
 ) -> Summary:
     """Write the package `out`; `lowered(n)` is the IR of defined function number `n`.
 
-    Raises FileExistsError when `out` exists and is no package of ours (without `options.force`); OSError.
+    Raises FileExistsError when `out` exists and is no package of ours (without `options.force`); OSError;
+    PolymeraseError when black is wanted and not installed.
     """
     start = time.perf_counter()
+    if options.format and find_spec("black") is None:
+        raise PolymeraseError("formatting needs black, which is not installed: pip install black")
     out = Path(os.path.realpath(out))
     _check_target(out, options.force)
     files = _package_files(module, lowered, options, progress)
@@ -461,7 +465,7 @@ def _init_file(info: ModuleInfo, header: str, runtime: str, both: bool) -> str:
         "",
         "",
         "def __dir__():",
-        "    return sorted([*__all__, *_package.names()])",
+        "    return sorted({*__all__, *_package.names()})",
     ]
     return "\n".join(lines) + "\n"
 

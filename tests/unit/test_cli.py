@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from polymerase import cli
+from polymerase.emit import package
 from polymerase.version import __version__
 
 MATH = r"""
@@ -193,6 +194,15 @@ def test_compile_writes_a_package_and_says_what(call: Call, math: str, tmp_path:
     code = "import math_py; print(math_py.div(-7, 2))"
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
     assert "-3\n" == subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True).stdout
+
+
+def test_format_without_black_is_an_error_before_any_work(
+    call: Call, math: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(package, "find_spec", {}.get)
+    done = call("compile", "--format", math, "-o", "math_py")
+    assert Done(1, "", "polymerase: formatting needs black, which is not installed: pip install black\n") == done
+    assert not (tmp_path / "math_py").exists()
 
 
 def test_compile_leaves_a_foreign_folder_alone_without_force(call: Call, math: str, tmp_path: Path) -> None:

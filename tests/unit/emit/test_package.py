@@ -180,6 +180,7 @@ def test_hostile_names_reach_no_code(
     exports = made.instantiate().exports
     assert list(range(len(HOSTILE))) == [exports[name]() for name in HOSTILE]
     assert HOSTILE.index("fib") == made.fib()
+    assert sorted(set(dir(made))) == dir(made)
     assert made.Trap is polymerase_runtime.Trap
     assert "made" == made.__name__
     assert not (tmp_path / "pwned").exists()
