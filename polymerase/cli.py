@@ -36,7 +36,7 @@ opt_level_option = click.option(
     default=max(OPT_LEVELS),
     show_default=True,
     metavar="LEVEL",
-    help="Optimise: -O0 not at all, -O1 cheaply, -O2 fully.",
+    help="Optimise: -O0 runs no pass, -O1 the cheap ones, -O2 all (so far, all are cheap).",
 )
 
 

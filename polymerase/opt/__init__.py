@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from polymerase.errors import InternalError, Where
 from polymerase.ir.nodes import Func
+from polymerase.opt.constants import constants
+from polymerase.opt.dead_stores import dead_stores
 from polymerase.options import Options
 from polymerase.wasm.module import Module
 
@@ -20,7 +22,7 @@ class Pass:
     run: Callable[[Func, Module], Func]
 
 
-PASSES: tuple[Pass, ...] = ()
+PASSES: tuple[Pass, ...] = (Pass("constants", 1, constants), Pass("dead_stores", 1, dead_stores))
 
 
 def run(f: Func, module: Module, options: Options, after: str | None = None) -> Func:
