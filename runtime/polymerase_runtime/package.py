@@ -18,7 +18,7 @@ from typing import Any, Callable, NoReturn
 
 from .border import deep_stack
 from .instance import Instance, instantiate
-from .traps import Exit, LinkError, Trap, format_trap
+from .traps import Exit, PolymeraseError, Trap, format_trap
 from .types import ModuleInfo
 from .wasi import Wasi
 
@@ -177,7 +177,11 @@ class Package:
         except Trap as e:
             print(f"{self.name}: {format_trap(e)}", file=sys.stderr)
             return EXIT_TRAP
-        except (LinkError, OSError) as e:
+        except OSError as e:
+            place = "" if e.filename is None else f"{e.filename}: "
+            print(f"{self.name}: {place}{e.strerror or e}", file=sys.stderr)
+            return 1
+        except PolymeraseError as e:
             print(f"{self.name}: {e}", file=sys.stderr)
             return 1
         return 0

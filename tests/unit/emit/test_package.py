@@ -338,6 +338,25 @@ def test_a_trap_names_the_offset(
     assert [frame.offset for frame in expected.value.frames] == offsets
 
 
+@pytest.mark.parametrize(
+    "text, env, fault",
+    [
+        (COMMAND, {"POLYMERASE_DIR": "nowhere"}, "nowhere: No such file or directory"),
+        (
+            '(module (table 4000000000 funcref) (func (export "_start")))',
+            {},
+            'cannot instantiate "fib.wasm": a table of 4000000000 elements; at most 10000000 can be had',
+        ),
+    ],
+)
+def test_a_command_that_cannot_start_says_so_in_a_line(
+    text: str, env: dict[str, str], fault: str, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    write(text, standalone=True)
+    done = run(sys.executable, tmp_path, "-m", "made", **env)
+    assert (1, "", f"made: {fault}\n") == (done.returncode, done.stdout, done.stderr)
+
+
 def in_memory(data: bytes) -> Any:
     module = driver.load(data, "fib.wasm")
     info, code = compile_in_memory(module, lowered(module), Options())
