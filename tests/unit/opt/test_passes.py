@@ -43,12 +43,10 @@ def test_a_constant_does_not_outlive_a_loop_that_sets_it() -> None:
 
 
 def test_a_join_keeps_what_all_ways_agree_on() -> None:
-    f, module = function(
-        """(local i32 i32) i32.const 7 local.set 2
+    f, module = function("""(local i32 i32) i32.const 7 local.set 2
         local.get 0 if i32.const 8 local.set 3 i32.const 0 local.get 0 i32.store
         else i32.const 9 local.set 3 i32.const 4 local.get 0 i32.store end
-        i32.const 8 local.get 3 i32.store local.get 2"""
-    )
+        i32.const 8 local.get 3 i32.store local.get 2""")
     found = lines(constants(f, module))
     assert "i32_store(8, v3)" in found
     assert found[-1] == "return 7"
