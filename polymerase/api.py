@@ -82,11 +82,11 @@ class Module:
     def __init__(self, data: bytes, name: str = "<module>", *, options: Options | None = None) -> None:
         """Decode and validate `data`, a module in the binary format; errors and traces call it `name`.
 
-        Raises MalformedError, InvalidError.
+        Raises MalformedError, InvalidError; TypeError where `data` is not bytes.
         """
         self.name = name
         self.options = options or Options()
-        self.decoded = driver.load(bytes(data), name)
+        self.decoded = driver.load(bytes(memoryview(data)), name)  # bytes(5) would be five zeros
         self._compiled: tuple[ModuleInfo, CodeSource, bytes] | None = None
 
     @classmethod

@@ -198,6 +198,12 @@ def test_instances_share_code_and_not_state(wat: Wat) -> None:
     assert [1, 2, 1] == [a.exports.next(), a.exports.next(), b.exports.next()]
 
 
+@pytest.mark.parametrize("data", [8, "\0asm", None, ["x"]])
+def test_a_module_is_made_of_bytes(data: Any) -> None:
+    with pytest.raises(TypeError, match="bytes-like"):
+        polymerase.Module(data)
+
+
 def test_traps_carry_the_guests_frames(wat: Wat) -> None:
     text = (
         '(module (func $inner (param i32) (result i32) (i32.div_u (i32.const 1) (local.get 0)))'
