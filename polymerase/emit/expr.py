@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import ast
 import struct
+from abc import ABC, abstractmethod
 from typing import assert_never
 
 from polymerase.emit import build as b
@@ -60,7 +61,7 @@ def width_of(name: str) -> int:
     return int(digits or name[1:3])
 
 
-class Exprs(Ints):
+class Exprs(Ints, ABC):
     """Spells expressions. One instance serves one module; `cells` are the globals that live in a `Global` object."""
 
     # Results of these are rounded, quiet numbers: not a NaN whose payload the program chose.
@@ -90,21 +91,21 @@ class Exprs(Ints):
 
     # --- What a target decides
 
+    @abstractmethod
     def home(self, t: ValType) -> int:
         """The form, UNSIGNED or SIGNED, in which variables of integer type `t` are held."""
-        raise NotImplementedError
 
+    @abstractmethod
     def load(self, e: Load, want: int) -> Int:
         """An integer load."""
-        raise NotImplementedError
 
+    @abstractmethod
     def load_float(self, e: Load, payload: bool) -> ast.expr:
         """A float load; without `payload` nobody will see a NaN's payload."""
-        raise NotImplementedError
 
+    @abstractmethod
     def store(self, s: Store) -> list[ast.stmt]:
         """The statements of a store."""
-        raise NotImplementedError
 
     def may_grow(self, e: Expr) -> bool:
         """Whether evaluating `e` may replace the views of a memory: a view named before is then too short."""
