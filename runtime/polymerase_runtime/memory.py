@@ -8,6 +8,7 @@ On PyPy it is a bytearray grown in place, which its JIT reads 20 times faster th
 
 from __future__ import annotations
 
+import gc
 import mmap
 import os
 import struct
@@ -193,7 +194,7 @@ class Memory:
             for name, view in views.items():
                 namespace[name + suffix] = view
 
-    def _reserve(self, size: int) -> memoryview:
+    def _reserve(self, size: int, collected: bool = False) -> memoryview:
         """`size` zero bytes in a new mapping that reserves as much as can be had of what the memory may grow to."""
         whole = (MAX_PAGES if self.max is None else self.max) * PAGE
         tries = [whole, _FALLBACK, 2 * size] if sys.platform != "win32" else [2 * size]  # there a mapping is committed
@@ -206,6 +207,9 @@ class Memory:
                     continue
                 self._reserved = n
                 return memoryview(self._map)[:size]
+        if not collected:
+            gc.collect()  # instances are reference cycles: the dead ones still have their memories
+            return self._reserve(size, True)
         raise MemoryError(f"no room for a memory of {size} bytes")
 
     def _address(self, at: Any) -> Any:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import functools
 import gc
 import math
+import os
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -1010,6 +1012,25 @@ def check_tail_calls_do_not_grow_the_stack() -> None:
     with raises(Trap, "uninitialized element"):
         e.table[6] = None
         e.tail_odd(5)
+
+
+def check_dead_instances_make_room_for_new_ones() -> None:
+    if sys.implementation.name == "pypy" or sys.platform != "linux":
+        return  # PyPy's collector owns the bytes; other systems do not enforce RLIMIT_AS
+    source = """
+import gc, resource, sys
+sys.path.insert(0, sys.argv[1])
+from polymerase_runtime import Memory
+gc.collect()
+gc.disable()
+resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+for _ in range(40):
+    cycle = [Memory(1600)]
+    cycle.append(cycle)
+"""
+    root = os.path.dirname(os.path.dirname(memory.__file__))
+    done = subprocess.run([sys.executable, "-c", source, root], stderr=subprocess.PIPE, text=True)
+    assert (0, "") == (done.returncode, done.stderr)
 
 
 CHECKS = [value for name, value in sorted(globals().items()) if name.startswith("check_")]
