@@ -249,7 +249,9 @@ def _function_text(emitter: Emitter, f: Func, names: dict[int, str]) -> _Text:
     key = name.partition("_")[2] or name
     # Compiled only to see that it can be, and for the size of its frames.
     slots = frame_slots(compile_statements(statements, code_filename(emitter.module)))
-    return _Text(f.i, key, source.text(), source.line_map(), helpers, slots)
+    text = _Text(f.i, key, source.text(), source.line_map(), helpers, slots)
+    vars(source).clear()  # astor's generators refer to themselves, and nobody looks for cycles while compiling
+    return text
 
 
 def _chunked(texts: list[_Text], prefix: str) -> list[tuple[str, list[_Text]]]:
