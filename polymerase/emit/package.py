@@ -250,7 +250,7 @@ def _function_text(emitter: Emitter, f: Func, names: dict[int, str]) -> _Text:
     # Compiled only to see that it can be, and for the size of its frames.
     slots = frame_slots(compile_statements(statements, code_filename(emitter.module)))
     text = _Text(f.i, key, source.text(), source.line_map(), helpers, slots)
-    vars(source).clear()  # astor's generators refer to themselves, and nobody looks for cycles while compiling
+    source.__dict__.clear()  # astor's generators refer to themselves, and nobody looks for cycles while compiling
     return text
 
 
