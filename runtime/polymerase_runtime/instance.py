@@ -172,6 +172,8 @@ def instantiate(
     code.bind(namespace)
     if not info.frame_slots:
         instance.depth = depth_of(max(map(_slots, namespace.values())))
+    if wasi is not None and not hasattr(wasi, "imports"):
+        raise TypeError(f"wasi: expected a Wasi, got {type(wasi).__name__}")
     _link(instance, imports or {}, {} if wasi is None else wasi.imports())
     try:
         _allocate(instance)

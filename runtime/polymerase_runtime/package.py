@@ -24,7 +24,7 @@ from .wasi import Wasi
 
 __polymerase_helper__ = True  # stubs run between the guest's frames (see border.py)
 
-WASI_MODULES = ("wasi_snapshot_preview1", "wasi_unstable")
+WASI_MODULES = ("wasi_snapshot_preview1",)
 EXIT_TRAP = 134  # what a shell reports of a native program that aborts
 
 # What __main__.py reads from the environment.

@@ -323,3 +323,9 @@ def test_unknown_options_are_refused() -> None:
         polymerase.Options(target="jython")  # type: ignore[arg-type] - what the test is about
     with pytest.raises(ValueError, match="opt_level"):
         polymerase.Options(opt_level=3)
+
+
+def test_what_is_no_wasi_is_a_type_error(wat: Wat) -> None:
+    module = polymerase.Module(wat("(module)"))
+    with pytest.raises(TypeError, match="wasi: expected a Wasi, got int"):
+        module.instantiate(wasi=3)  # type: ignore[arg-type]  # that is the point

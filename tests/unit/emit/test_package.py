@@ -60,6 +60,8 @@ HOSTILE = [
     "__all__",
     "instantiate",
     "Trap",
+    "Exit",
+    "Wasi",
     "_package",
     "_info",
     "_module",
@@ -130,7 +132,7 @@ def test_exports_are_attributes(target: str, write: Callable[..., Path], load: C
     assert b"hello" == made.memory[8:13]
     other = made.instantiate()
     assert 0 == other.exports.count()
-    assert ["Trap", "apply", "count", "instantiate", "memory"] == dir(made)
+    assert ["Caller", "Exit", "LinkError", "Trap", "Wasi", "apply", "count", "instantiate", "memory"] == dir(made)
     with pytest.raises(AttributeError, match="no attribute 'missing'"):
         _ = made.missing
 
@@ -182,6 +184,7 @@ def test_hostile_names_reach_no_code(
     assert HOSTILE.index("fib") == made.fib()
     assert sorted(set(dir(made))) == dir(made)
     assert made.Trap is polymerase_runtime.Trap
+    assert made.Exit is polymerase_runtime.Exit
     assert "made" == made.__name__
     assert not (tmp_path / "pwned").exists()
     for name, data in contents(folder).items():
