@@ -43,6 +43,12 @@ _OURS = ("__init__.py", "__init__.pyi", "__main__.py", "py.typed", "_data.bin", 
 _PUBLIC = ("Caller", "Exit", "LinkError", "Trap", "Wasi", "instantiate")
 _RESERVED = frozenset([*_PUBLIC, "Instance", "Memory", "Table", "Global", "Mapping"])
 _BUILTINS = frozenset(["int", "float", "object", "tuple", "str", "None"])
+# What a reader of a chunk has to know: its functions run in the namespace of an instance, which nothing here defines.
+_LEGEND = """\
+# Names that are not defined here are the instance's: views of its memory (u8[a] is the byte at address a, u32[a >> 2]
+# the word), mem0, table0, globals (g0), imported functions and those of other files. p0 is a parameter, v1 a local
+# variable, t2 a temporary one, br3 says where to go on after a loop. `while True:` that ends in `break` runs once.
+"""
 _LISTED = 100  # imports and exports named in the docstring
 _WASI = ("wasi_snapshot_preview1",)
 
@@ -285,7 +291,7 @@ def _chunked(texts: list[_Text], prefix: str) -> list[tuple[str, list[_Text]]]:
 
 def _chunk_text(members: list[_Text], header: str, runtime: str) -> tuple[str, LineMap]:
     helpers = sorted(frozenset().union(*(t.helpers for t in members)))
-    parts = [header]
+    parts = [header + _LEGEND]
     if helpers:
         joined = ", ".join(helpers)
         listed = joined if len(joined) < 100 else "(\n" + "".join(f"    {h},\n" for h in helpers) + ")"

@@ -172,8 +172,8 @@ def instantiate(
     code.bind(namespace)
     if not info.frame_slots:
         instance.depth = depth_of(max(map(_slots, namespace.values())))
-    if wasi is not None and not hasattr(wasi, "imports"):
-        raise TypeError(f"wasi: expected a Wasi, got {type(wasi).__name__}")
+    if wasi is not None:
+        _require_wasi(wasi)
     _link(instance, imports or {}, {} if wasi is None else wasi.imports())
     try:
         _allocate(instance)
@@ -202,6 +202,16 @@ def instantiate(
 def _slots(value: Any) -> int:
     """Locals and stack slots of a frame of a compiled function."""
     return value.__code__.co_nlocals + value.__code__.co_stacksize if type(value) is FunctionType else 0
+
+
+def _require_wasi(wasi: object) -> None:
+    """TypeError for what is no Wasi, or one of another copy of the runtime, whose functions this one does not know."""
+    from .wasi import Wasi
+
+    if not isinstance(wasi, Wasi):
+        kind = type(wasi)
+        hint = f" of {Wasi.__module__}" if kind.__name__ == "Wasi" else ""
+        raise TypeError(f"wasi: expected a Wasi{hint}, got {kind.__module__}.{kind.__qualname__}")
 
 
 def _link(instance: Instance, imports: Mapping[str, Any], wasi: Mapping[str, Any]) -> None:

@@ -327,5 +327,7 @@ def test_unknown_options_are_refused() -> None:
 
 def test_what_is_no_wasi_is_a_type_error(wat: Wat) -> None:
     module = polymerase.Module(wat("(module)"))
-    with pytest.raises(TypeError, match="wasi: expected a Wasi, got int"):
+    with pytest.raises(TypeError, match=r"wasi: expected a Wasi, got builtins\.int"):
         module.instantiate(wasi=3)  # type: ignore[arg-type]  # that is the point
+    with pytest.raises(TypeError, match="args: expected the arguments one by one"):
+        polymerase.Wasi(args="tac")

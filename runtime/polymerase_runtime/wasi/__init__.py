@@ -47,6 +47,8 @@ class Wasi:
         max_fds: int = 512,
         openat: bool = paths.OPENAT,
     ) -> None:
+        if isinstance(args, (str, bytes)):
+            raise TypeError("args: expected the arguments one by one, got a single string")
         arguments = [_encode("argument", arg) for arg in args]
         environment = []
         for key, value in (env or {}).items():
