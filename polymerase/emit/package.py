@@ -32,6 +32,7 @@ from polymerase.ir.nodes import Func
 from polymerase.options import Options
 from polymerase.version import __version__
 from polymerase.wasm.module import Module
+from polymerase_runtime.package import WASI_MODULES
 from polymerase_runtime.types import ABI, FuncType, ModuleInfo
 
 Progress = Callable[[int, int], None]  # (functions done, of how many)
@@ -50,7 +51,6 @@ _LEGEND = """\
 # variable, t2 a temporary one, br3 says where to go on after a loop. `while True:` that ends in `break` runs once.
 """
 _LISTED = 100  # imports and exports named in the docstring
-_WASI = ("wasi_snapshot_preview1",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -547,7 +547,7 @@ def _attribute(name: str) -> bool:
 
 
 def _has_default(info: ModuleInfo) -> bool:
-    return all(i.module in _WASI for i in info.imports)
+    return all(i.module in WASI_MODULES for i in info.imports)
 
 
 def _is_command(info: ModuleInfo) -> bool:

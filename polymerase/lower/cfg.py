@@ -15,7 +15,7 @@ from polymerase.wasm.types import ValType
 
 
 class Block:
-    """A straight line of statements. `preds` counts an edge as often as it occurs; filled by `reachable`."""
+    """A straight line of statements. `reverse_postorder` fills in `id` and `preds`, each once; EXIT has none."""
 
     __slots__ = ("id", "preds", "stmts", "term")
 
@@ -122,13 +122,17 @@ def reverse_postorder(entry: Block) -> list[Block]:
             stack.pop()
             order.append(block)
     order.reverse()
-    EXIT.preds = []
     for i, block in enumerate(order):
         block.id = i
         for to in successors(block):
             if to is not EXIT:
                 to.preds.append(block)
     return order
+
+
+def single_ways_in(order: list[Block]) -> list[bool]:
+    """For each block whether exactly one edge leads forward to it."""
+    return [sum(pred.id < block.id for pred in block.preds) == 1 for block in order]
 
 
 def simplify(entry: Block) -> tuple[Block, list[Block]]:

@@ -317,7 +317,6 @@ class _Structure:
         if not guards:
             return frame.broken
         assert frame.guard is not None
-        falls = frame.broken
         rest: list[Stmt] = []
         for to, code in reversed(guards):
             go = self.jump(to, at)
@@ -328,7 +327,7 @@ class _Structure:
             else:
                 rest = [If(_is(frame.guard, code, at), tuple(go), tuple(rest), at)]
         out.extend(rest)
-        return falls
+        return frame.broken
 
     def jump(self, to: int, at: int) -> list[Stmt]:
         """The statements that go to `to` from inside all open whiles."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from polymerase.ir.nodes import Const, Get, If, Return, Set, Stmt, Switch, Var, While
-from polymerase.lower.cfg import EXIT, Block, Branch, Choose, Goto, NewTemp, block_at
+from polymerase.lower.cfg import EXIT, Block, Branch, Choose, Goto, NewTemp, block_at, single_ways_in
 from polymerase.wasm.types import I32
 
 
@@ -18,7 +18,7 @@ class Flat:
     def __init__(self, order: list[Block], is_header: list[bool], new_temp: NewTemp) -> None:
         self.order = order
         self.state = Var("br" + new_temp(I32).name[1:], I32)
-        self.forward = [sum(pred.id < b for pred in order[b].preds) for b in range(len(order))]
+        self.single = single_ways_in(order)
         self.is_header = is_header
         self.states = {0: 0}
         self.heads = [0]
@@ -53,7 +53,7 @@ class Flat:
         if to_block is EXIT:
             return [Return((), at)]
         to = to_block.id
-        if self.forward[to] == 1 and not self.is_header[to] and level < self.MAX_INLINE:
+        if self.single[to] and not self.is_header[to] and level < self.MAX_INLINE:
             return self.block(to, level)
         if to not in self.states:
             self.states[to] = len(self.heads)

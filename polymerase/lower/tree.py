@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 
-from polymerase.lower.cfg import Block
+from polymerase.lower.cfg import Block, single_ways_in
 from polymerase.lower.dominators import Dominators
 
 SMALL_EXIT = 3  # statements of a last block that stays inside the loop which it leaves
@@ -23,8 +23,7 @@ class Tree:
         self.order = order
         self.parent = Dominators(order).parent
         self.is_header = is_header
-        forward = [sum(pred.id < b for pred in order[b].preds) for b in range(n)]
-        self.inlined = [forward[b] == 1 for b in range(n)]
+        self.inlined = single_ways_in(order)
         self.size = [1] * n
         for b in range(n - 1, 0, -1):
             self.size[self.parent[b]] += self.size[b]
