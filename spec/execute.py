@@ -261,7 +261,7 @@ def show(result: Any, pattern: Sequence[Any]) -> str:
 def spectest() -> dict[str, Any]:
     """The host module that the scripts import (interpreter/host/spectest.ml), new for each script."""
     from polymerase_runtime import Global, HostFunc, Memory, Table
-    from polymerase_runtime.types import FuncType, GlobalType, Limits, MemoryType, TableType
+    from polymerase_runtime.types import FuncType, GlobalType, MemoryType, SizeLimits, TableType
 
     def ignore(*args: Any) -> None:
         """Prints nothing: the output is not tested."""
@@ -278,8 +278,8 @@ def spectest() -> dict[str, Any]:
     module: dict[str, Any] = {name: HostFunc(FuncType(params, ()), ignore) for name, params in prints.items()}
     for kind, value in (("i32", 666), ("i64", 666), ("f32", f32_value(0x4426A666)), ("f64", 666.6)):
         module[f"global_{kind}"] = Global(GlobalType(kind, False), value)
-    module["table"] = Table(TableType("funcref", Limits(10, 20)))
-    module["memory"] = Memory(MemoryType(Limits(1, 2)))
+    module["table"] = Table(TableType("funcref", SizeLimits(10, 20)))
+    module["memory"] = Memory(MemoryType(SizeLimits(1, 2)))
     return module
 
 

@@ -148,8 +148,8 @@ def func_type(t: FuncType) -> runtime_types.FuncType:
     return runtime_types.FuncType(tuple(map(str, t.params)), tuple(map(str, t.results)))
 
 
-def _limits(limits: Limits) -> runtime_types.Limits:
-    return runtime_types.Limits(limits.min, limits.max)
+def _limits(limits: Limits) -> runtime_types.SizeLimits:
+    return runtime_types.SizeLimits(limits.min, limits.max)
 
 
 def _table_type(t: Any) -> runtime_types.TableType:

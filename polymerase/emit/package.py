@@ -393,7 +393,7 @@ def _rows(values: Iterable[object], width: int) -> list[str]:
 
 # --- The small files
 
-_NAMES = ("Data", "Elem", "FuncType", "GlobalType", "ImportType", "Limits", "MemoryType", "ModuleInfo", "TableType")
+_NAMES = ("Data", "Elem", "FuncType", "GlobalType", "ImportType", "SizeLimits", "MemoryType", "ModuleInfo", "TableType")
 
 
 def _info_file(

@@ -10,6 +10,7 @@ from .border import deep_stack
 from .func import Caller, Func, HostFunc
 from .globals import Global
 from .instance import CodeSource, Exports, Instance, instantiate, ref_func
+from .limits import Limits
 from .memory import (
     Memory,
     f32_load,
@@ -218,9 +219,9 @@ from .types import (
     FuncType,
     GlobalType,
     ImportType,
-    Limits,
     MemoryType,
     ModuleInfo,
+    SizeLimits,
     TableType,
 )
 
@@ -247,6 +248,7 @@ __all__ = [
     "MemoryType",
     "ModuleInfo",
     "PolymeraseError",
+    "SizeLimits",
     "Table",
     "TableType",
     "TailCall",

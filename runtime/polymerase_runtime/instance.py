@@ -19,6 +19,7 @@ from . import table as _table
 from .border import depth_of
 from .func import Func
 from .globals import Global, GlobalCell
+from .limits import UNLIMITED, Limits
 from .link import resolve
 from .memory import Memory
 from .numeric import f32_reinterpret_i32, f64_reinterpret_i64
@@ -88,7 +89,8 @@ class Instance:
     exports: Exports
     leaf_names: frozenset[str]  # the helpers that call nothing of the guest's
 
-    def __init__(self, info: ModuleInfo, code: CodeSource) -> None:
+    def __init__(self, info: ModuleInfo, code: CodeSource, limits: Limits = UNLIMITED) -> None:
+        self.limits = limits
         self.info = info
         self.code = code
         self._module = ModuleType(info.name)
@@ -152,10 +154,12 @@ def instantiate(
     *,
     wasi: Wasi | None = None,
     blob: bytes = b"",
+    limits: Limits = UNLIMITED,
 ) -> Instance:
     """A new instance, in the spec's order: imports, globals, segments, start function.
 
-    `imports` as in link.py; `wasi` serves what it lacks. `blob` holds the data segments. Raises LinkError; Trap from
+    `imports` as in link.py; `wasi` serves what it lacks. `blob` holds the data segments; `limits` bounds what the
+    instance may use. Raises LinkError; Trap from
     active segments that do not fit and from the start function, in which case what was written before stays written
     (spec 4.5.4); PolymeraseError if a memory or table is too large for this machine.
     """
@@ -165,7 +169,7 @@ def instantiate(
         raise PolymeraseError(f"the data segments end at byte {max(data.end for data in info.datas)} of {len(blob)}")
     if info.target == "cpython" and sys.byteorder != "little":
         raise PolymeraseError('memory views need a little-endian machine: compile with --target "pypy"')
-    instance = Instance(info, code)
+    instance = Instance(info, code, limits)
     namespace = instance.namespace
     namespace.update(HELPERS)
     namespace["instance"] = namespace["__polymerase__"] = instance

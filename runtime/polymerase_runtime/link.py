@@ -14,7 +14,7 @@ from .globals import Global
 from .memory import Memory
 from .table import Table
 from .traps import LinkError, quoted
-from .types import FuncType, GlobalType, ImportType, Limits
+from .types import FuncType, GlobalType, ImportType, SizeLimits
 from .values import show
 
 if TYPE_CHECKING:
@@ -94,6 +94,6 @@ def _fit(wanted: ImportType, found: Any, instance: Instance) -> tuple[Any, str]:
     return found, "" if fits else describe(got)
 
 
-def _within(got: Limits, wanted: Limits) -> bool:
+def _within(got: SizeLimits, wanted: SizeLimits) -> bool:
     """Whether limits match (spec 3.4.5)."""
     return got.min >= wanted.min and (wanted.max is None or got.max is not None and got.max <= wanted.max)

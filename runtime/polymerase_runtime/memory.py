@@ -20,7 +20,7 @@ from typing import Any, Union
 
 from .numeric import f32_reinterpret_i32, i32_reinterpret_f32
 from .traps import OUT_OF_BOUNDS_MEMORY, Trap
-from .types import Limits, MemoryType
+from .types import MemoryType, SizeLimits
 
 __polymerase_helper__ = True  # frames of this module may be the guest's innermost ones (see border.py)
 
@@ -85,7 +85,7 @@ class Memory:
     @property
     def type(self) -> MemoryType:
         """The memory's type now: its minimum is the current size (spec 4.5.1)."""
-        return MemoryType(Limits(self.size, self.max))
+        return MemoryType(SizeLimits(self.size, self.max))
 
     @property
     def view(self) -> memoryview:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from .func import Func, HostFunc, Raw
 from .traps import INDIRECT_CALL_TYPE, OUT_OF_BOUNDS_TABLE, UNINITIALIZED_ELEMENT, Trap
-from .types import FuncType, Limits, TableType
+from .types import FuncType, SizeLimits, TableType
 from .values import show, wrong
 
 __polymerase_helper__ = True  # frames of this module may be the guest's innermost ones (see border.py)
@@ -55,7 +55,7 @@ class Table:
     @property
     def type(self) -> TableType:
         """The table's type now: its minimum is the current size (spec 4.5.1)."""
-        return TableType(self.type_.element, Limits(len(self.elements), self.max))
+        return TableType(self.type_.element, SizeLimits(len(self.elements), self.max))
 
     def __len__(self) -> int:
         return len(self.elements)

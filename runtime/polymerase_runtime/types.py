@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Union
 
-ABI = 1  # of the names and shapes that emitted code relies on; raised when emitted code must be made again
+ABI = 2  # of the names and shapes that emitted code relies on; raised when emitted code must be made again
 
 # A constant expression: instructions with their immediates, without the final `end`: (("i32.const", 5),),
 # (("global.get", 0),), (("ref.func", 3),), (("ref.null", "func"),). Integers unsigned; floats as their IEEE 754 bits.
@@ -25,8 +25,8 @@ class FuncType(NamedTuple):
         return f"[{' '.join(self.params)}] -> [{' '.join(self.results)}]"
 
 
-class Limits(NamedTuple):
-    """Size bounds, in pages of 64 KiB (memories) or elements (tables); `max` None means unbounded."""
+class SizeLimits(NamedTuple):
+    """Bounds in a type (the spec's "limits"): pages of 64 KiB (memories) or elements (tables); `max` None: unbounded."""
 
     min: int
     max: int | None = None
@@ -39,7 +39,7 @@ class TableType(NamedTuple):
     """The type of a table: what it holds and how many (elements)."""
 
     element: str
-    limits: Limits
+    limits: SizeLimits
 
     def __str__(self) -> str:
         return f"table {self.limits} {self.element}"
@@ -48,7 +48,7 @@ class TableType(NamedTuple):
 class MemoryType(NamedTuple):
     """The type of a memory; limits in pages of 64 KiB."""
 
-    limits: Limits
+    limits: SizeLimits
 
     def __str__(self) -> str:
         return f"memory {self.limits}"

@@ -35,12 +35,12 @@ from polymerase_runtime import (
     GlobalType,
     HostFunc,
     ImportType,
-    Limits,
     LinkError,
     Memory,
     MemoryType,
     ModuleInfo,
     PolymeraseError,
+    SizeLimits,
     Table,
     TableType,
     Trap,
@@ -152,8 +152,8 @@ def info(**changes: Any) -> ModuleInfo:
         types=TYPES,
         imports=(ImportType("env", "host", "func", I32),),
         funcs=KINDS,
-        tables=((TableType("funcref", Limits(8, 20)), None),),
-        memories=(MemoryType(Limits(1, 4)),),
+        tables=((TableType("funcref", SizeLimits(8, 20)), None),),
+        memories=(MemoryType(SizeLimits(1, 4)),),
         globals=(
             (GlobalType("i64", False), (("i64.const", (1 << 64) - 5), ("i64.const", 3), ("i64.add",))),
             (GlobalType("i32", True), (("i32.const", 0xFFFFFFFF),)),
@@ -643,19 +643,19 @@ def check_limits_match_as_the_spec_says() -> None:
         return instantiate(made, Code.__new__(Empty), {"m": {"x": value}}).exports["x"]
 
     memory_ = Memory(2, 5)
-    table_ = Table(TableType("externref", Limits(2)))
-    for t in (Limits(2, 5), Limits(0, 6), Limits(1)):
+    table_ = Table(TableType("externref", SizeLimits(2)))
+    for t in (SizeLimits(2, 5), SizeLimits(0, 6), SizeLimits(1)):
         assert memory_ is link(MemoryType(t), "memory", memory_)
-    for t in (Limits(3), Limits(1, 4)):
+    for t in (SizeLimits(3), SizeLimits(1, 4)):
         with raises(LinkError, f'incompatible import type: "m"."x": expected memory {t}, got memory 2 5'):
             link(MemoryType(t), "memory", memory_)
     assert 2 == memory_.grow(1)
-    assert memory_ is link(MemoryType(Limits(3)), "memory", memory_)
-    assert table_ is link(TableType("externref", Limits(2)), "table", table_)
+    assert memory_ is link(MemoryType(SizeLimits(3)), "memory", memory_)
+    assert table_ is link(TableType("externref", SizeLimits(2)), "table", table_)
     for tt in (
-        TableType("externref", Limits(2, 9)),
-        TableType("funcref", Limits(1)),
-        TableType("externref", Limits(3)),
+        TableType("externref", SizeLimits(2, 9)),
+        TableType("funcref", SizeLimits(1)),
+        TableType("externref", SizeLimits(3)),
     ):
         with raises(LinkError, "incompatible import type"):
             link(tt, "table", table_)
@@ -692,8 +692,8 @@ def check_instances_link_to_each_other() -> None:
         "pypy" if PYPY else "cpython",
         types=(I32,),
         imports=(
-            ImportType("a", "memory", "memory", MemoryType(Limits(1))),
-            ImportType("a", "table", "table", TableType("funcref", Limits(1))),
+            ImportType("a", "memory", "memory", MemoryType(SizeLimits(1))),
+            ImportType("a", "table", "table", TableType("funcref", SizeLimits(1))),
             ImportType("a", "counter", "global", GlobalType("i32", True)),
         ),
         exports=(("m", "memory", 0), ("c", "global", 0)),
@@ -747,7 +747,7 @@ def check_segments_and_globals_are_initialised() -> None:
 def check_a_segment_out_of_bounds_traps_and_earlier_writes_persist() -> None:
     shared = Memory(1)
     made = info(
-        imports=(ImportType("env", "host", "func", I32), ImportType("env", "m", "memory", MemoryType(Limits(1)))),
+        imports=(ImportType("env", "host", "func", I32), ImportType("env", "m", "memory", MemoryType(SizeLimits(1)))),
         memories=(),
         datas=(Data("active", 0, (("i32.const", 0),), 0, 2), Data("active", 0, (("i32.const", 65535),), 0, 2)),
     )
@@ -769,16 +769,16 @@ def check_the_start_function_runs_last() -> None:
 
 
 def check_absurd_sizes_are_refused_before_they_are_allocated() -> None:
-    for limits in (Limits(2**32 - 1), Limits(10_000_001)):
+    for limits in (SizeLimits(2**32 - 1), SizeLimits(10_000_001)):
         with raises(PolymeraseError, f'cannot instantiate "hand": a table of {limits.min} elements'):
             start(tables=((TableType("funcref", limits), None),))
-    huge = Table(TableType("funcref", Limits(0)))
+    huge = Table(TableType("funcref", SizeLimits(0)))
     assert 0xFFFFFFFF == table.table_grow(huge, None, 0xFFFFFFFF)
     with raises(MemoryError, "table.grow: 4294967295 elements are too many"):
         huge.grow(0xFFFFFFFF)
     most, table._MAX_ENTRIES = table._MAX_ENTRIES, 4000
     try:
-        many = Table(TableType("funcref", Limits(900)))
+        many = Table(TableType("funcref", SizeLimits(900)))
         with raises(MemoryError, "a table of 900 elements called with too many types"):
             for n in range(10):
                 many.calls(FuncType(("i32",) * n))
@@ -841,7 +841,7 @@ def check_memory_grows_in_place_in_every_namespace() -> None:
     assert -1 == instance.exports.grow(2) and -1 == instance.exports.grow(-1) and 3 == instance.exports.grow(0)
     with raises(ValueError, "memory.grow: 3 pages and 2 more, but the maximum is 4"):
         m.grow(2)
-    assert MemoryType(Limits(3, 4)) == m.type
+    assert MemoryType(SizeLimits(3, 4)) == m.type
     if not PYPY:
         assert memoryview(names["u8"]).obj is memoryview(view).obj  # the same mapping
 
