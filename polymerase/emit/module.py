@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePath
 from types import CodeType
@@ -86,6 +87,7 @@ class Emitter:
             wasm_names=original_names(module),
             abi=ABI,
             frame_slots=frame_slots,
+            digest=hashlib.sha256(module.data).hexdigest(),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -94,3 +95,9 @@ def test_a_global_is_read_before_the_call_that_changes_it(target: str, wat: Call
     assert 110 + 7 // 11 == made.f()
     assert 11 - 101 % ((7 - 12) % 2**32) == made.g()
     assert 102 == made.e.value
+
+
+def test_the_description_holds_the_digest_of_the_bytes(wat: Callable[[str], bytes]) -> None:
+    data = wat('(module (func (export "f")))')
+    info, _ = driver.compile_in_memory(driver.load(data), Options())
+    assert hashlib.sha256(data).hexdigest() == info.digest
