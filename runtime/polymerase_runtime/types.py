@@ -115,8 +115,8 @@ class ModuleInfo(NamedTuple):
     are the globals that other instances may change or see change: mutable ones that are imported or exported.
     `typed_tables` are the pairs (table, smallest index of the type) that the code calls through. `wasm_names` holds
     names of functions as the module gives them, hostile text included. `frame_slots` is the largest number of Python
-    locals and stack slots of a function, 0 if unknown: it bounds how deep guest code may recurse. `digest` is the SHA-256 of
-    the module's bytes, in hex: what is kept of a module's run, and of another's, is told apart by it.
+    locals and stack slots of a function, 0 if unknown: it bounds how deep guest code may recurse. `digest` is the
+    SHA-256 of the module's bytes in hex, by which what is kept of a module's run is told from another's.
     """
 
     name: str
