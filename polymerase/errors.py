@@ -67,16 +67,16 @@ class LocatedError(PolymeraseError):
 
 
 class MalformedError(LocatedError):
-    """The bytes are not a module (spec 5)."""
+    """The bytes are not a module (spec 5). `message` is the fault, `where` the place."""
 
 
 class InvalidError(LocatedError):
-    """The module breaks a validation rule (spec 3)."""
+    """The module breaks a validation rule (spec 3). `message` is the fault, `where` the place."""
 
 
 class UnsupportedError(LocatedError):
     """The module may be valid, but needs something that polymerase does not do: a proposal, named by `feature`, or more
-    than an implementation limit allows."""
+    than an implementation limit allows. `message` is the fault, `where` the place."""
 
     def __init__(self, message: str, where: Where = Where(), feature: str | None = None) -> None:
         super().__init__(message, where)
@@ -87,7 +87,8 @@ class UnsupportedError(LocatedError):
 
 
 class InternalError(LocatedError):
-    """A bug of ours. Names the stage or pass; another optimisation level may avoid it."""
+    """A bug of ours, found where `where` says. `stage` names the stage or pass, `fault` what went wrong; another
+    optimisation level may avoid it."""
 
     def __init__(self, stage: str, message: str, where: Where = Where()) -> None:
         super().__init__(f"internal error in {stage}: {message} (please report it; -O0 may avoid it)", where)

@@ -257,7 +257,8 @@ def _result(t: str, r: str) -> str:
 
 
 class Caller:
-    """Who calls a host function: given to one whose first parameter is annotated with this class."""
+    """Who calls a host function: given to one whose first parameter is annotated with this class. `instance` is the
+    Instance that imported the function."""
 
     __slots__ = ("instance",)
     __polymerase_caller__ = True

@@ -55,7 +55,8 @@ class Memory:
     `__array_interface__` give the memory without a copy: numpy.asarray(memory) shares it. Such a view keeps the
     length it was made with when the memory grows.
 
-    `data` and `views()` are what compiled code works on.
+    `size` is how many pages it has now, `min` and `max` what its type says (pages; `max` None: 65536). `data` and
+    `views()` are what compiled code works on.
     """
 
     __slots__ = ("__weakref__", "_map", "_reserved", "_users", "data", "max", "min", "size")

@@ -34,7 +34,8 @@ def wrong_type(*args: Any) -> NoReturn:
 class Table:
     """A table of references: Func or None for "funcref", any object for "externref". Indices are unsigned.
 
-    `elements` and `typed` are what compiled code works on.
+    `table[i]` is a reference, `len(table)` its elements now, `max` the most it may grow to (None: 10,000,000).
+    What is out of bounds is an IndexError. `elements` and `typed` are what compiled code works on.
     """
 
     __slots__ = ("__weakref__", "elements", "max", "typed", "type_")

@@ -21,11 +21,13 @@ KEPT_FRAMES = 50  # of a deep stack, this many frames at either end
 
 
 class PolymeraseError(Exception):
-    """The base of all errors that polymerase raises."""
+    """The base of all errors that polymerase raises about a module and what it is asked to do with it. What the guest
+    does, Trap and Exit, is none."""
 
 
 class LinkError(PolymeraseError):
-    """An import is missing or does not have the type that the module asks for (spec 4.5.4)."""
+    """An import is missing or does not have the type that the module asks for (spec 4.5.4), or an export that was asked
+    for is not there. The text names it."""
 
 
 class Frame(NamedTuple):
@@ -44,8 +46,9 @@ class Frame(NamedTuple):
 class Trap(Exception):
     """The guest trapped (spec 4.2.1). The text is the official suite's.
 
-    `frames` are the guest's functions, innermost last. Of a deep stack only the outermost and innermost are kept:
-    `elided` says how many are missing, after the first KEPT_FRAMES.
+    `frames` are the guest's functions, innermost last, each with its index `func`, its known `name` and the `offset` in
+    the module (bytes), or None for either. Of a deep stack only the 50 outermost and 50 innermost are kept: `elided`
+    says how many are missing between them.
     """
 
     frames: list[Frame]
@@ -63,7 +66,7 @@ class GuestStack(Exception):
 
 
 class Exit(Exception):
-    """The guest ended itself with this exit code (unsigned)."""
+    """The guest ended itself, by WASI's `proc_exit`. `code` is its exit code (unsigned, 32 bits)."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -97,7 +100,8 @@ def trace(trap: Trap) -> list[str]:
 
 
 def format_trap(trap: Trap) -> str:
-    """`trap` and the guest's stack as text of several lines, without a final newline."""
+    """`trap` and the guest's stack as text of several lines, without a final newline; names are escaped, so that it may
+    be shown on a terminal. What `polymerase run` prints."""
     lines = trace(trap)
     if not lines:
         return f"trap: {trap}"

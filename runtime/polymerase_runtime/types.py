@@ -16,7 +16,8 @@ ConstExpr = tuple[tuple[Any, ...], ...]
 
 
 class FuncType(NamedTuple):
-    """Parameter and result types of a function. Equality is structural, as the spec's."""
+    """Parameter and result types of a function: "i32", "i64", "f32", "f64", "funcref", "externref". Equality is
+    structural, as the spec's."""
 
     params: tuple[str, ...] = ()
     results: tuple[str, ...] = ()
@@ -36,7 +37,7 @@ class SizeLimits(NamedTuple):
 
 
 class TableType(NamedTuple):
-    """The type of a table: what it holds and how many (elements)."""
+    """The type of a table: what it holds, "funcref" or "externref", and how many (elements)."""
 
     element: str
     limits: SizeLimits
@@ -55,7 +56,7 @@ class MemoryType(NamedTuple):
 
 
 class GlobalType(NamedTuple):
-    """The type of a global and whether it may change."""
+    """The type of a global's value, as in FuncType, and whether it may change."""
 
     type: str
     mutable: bool = False
@@ -68,7 +69,8 @@ ExternType = Union[FuncType, TableType, MemoryType, GlobalType]
 
 
 class ImportType(NamedTuple):
-    """What a module wants. `kind` is "func", "table", "memory" or "global"."""
+    """What a module wants. `kind` is "func", "table", "memory" or "global", and `type` the FuncType, TableType,
+    MemoryType or GlobalType that goes with it. Names are what the module says: any text."""
 
     module: str
     name: str
