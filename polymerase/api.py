@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from polymerase import driver
-from polymerase.driver import CodeSource, Progress, Summary
+from polymerase.code import LazyCode
+from polymerase.driver import Progress, Summary
 from polymerase.errors import LinkError, quote
 from polymerase.options import Options
 from polymerase_runtime import (
@@ -31,7 +33,6 @@ from polymerase_runtime import (
     Limits,
     Memory,
     MemoryType,
-    ModuleInfo,
     SizeLimits,
     Table,
     TableType,
@@ -79,7 +80,7 @@ SHOWN_NAMES = 20  # exports listed in an error
 
 
 class Module:
-    """A decoded and validated module. Compiled when it is first instantiated, once; its instances share the code."""
+    """A decoded and validated module. Its functions are compiled when they are first called, once for all instances."""
 
     def __init__(self, data: bytes, name: str = "<module>", *, options: Options | None = None) -> None:
         """Decode and validate `data`, a module in the binary format; errors and traces call it `name`.
@@ -89,7 +90,8 @@ class Module:
         self.name = name
         self.options = options or Options()
         self.decoded = driver.load(bytes(memoryview(data)), name)  # bytes(5) would be five zeros
-        self._compiled: tuple[ModuleInfo, CodeSource, bytes] | None = None
+        self._code: tuple[LazyCode, bytes] | None = None
+        self._lock = threading.Lock()
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], *, options: Options | None = None) -> Module:
@@ -120,15 +122,17 @@ class Module:
         `wasi` serves what the module imports of WASI and `imports` does not give; by default one with this process's
         standard streams, and no arguments, environment or folders.
 
-        Raises LinkError naming an import that is missing or of the wrong type; UnsupportedError; Trap from the start
-        function, or from segments that do not fit.
+        Raises LinkError naming an import that is missing or of the wrong type; Trap from the start function, or from
+        segments that do not fit. A function that cannot be compiled is an UnsupportedError, naming it, when it is
+        called.
         """
-        if self._compiled is None:
-            self._compiled = (*driver.compile_in_memory(self.decoded, self.options), driver.data_blob(self.decoded))
-        info, code, blob = self._compiled
-        if wasi is None and any(wanted.module in WASI_MODULES for wanted in info.imports):
+        with self._lock:
+            if self._code is None:
+                self._code = LazyCode(self.decoded, self.options), driver.data_blob(self.decoded)
+            code, blob = self._code
+        if wasi is None and any(wanted.module in WASI_MODULES for wanted in code.info.imports):
             wasi = Wasi(args=(self.name,))
-        return instantiate(info, code, imports, wasi=wasi, blob=blob)
+        return instantiate(code.info, code, imports, wasi=wasi, blob=blob)
 
 
 def compile_package(

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import CodeType
 
 from polymerase import opt
 from polymerase.emit import module as emit
 from polymerase.emit.module import CodeSource
 from polymerase.emit.package import Summary, write_package
-from polymerase.errors import InternalError, MalformedError, PolymeraseError, Where
+from polymerase.errors import InternalError, LocatedError, MalformedError, PolymeraseError, Where
 from polymerase.ir.nodes import Func
 from polymerase.ir.show import show as show_func
 from polymerase.lower import lower
@@ -25,8 +26,10 @@ from polymerase_runtime.types import ExportType, ImportType, ModuleInfo
 
 __all__ = [
     "CodeSource",
+    "FunctionCompiler",
     "Progress",
     "Summary",
+    "code_filename",
     "compile_in_memory",
     "compile_package",
     "data_blob",
@@ -54,6 +57,10 @@ def ir_of(module: Module, n: int, options: Options, after: str | None = None) ->
     """The IR of defined function number `n`, as the last pass left it, or the one named `after` ("lower": none)."""
     try:
         f = lower(module, n)
+    except LocatedError as e:
+        i = module.imported_funcs + n
+        e.locate(module.file, i, module.names.funcs.get(i))
+        raise
     except (PolymeraseError, MemoryError):
         raise
     except Exception as e:
@@ -79,10 +86,44 @@ def compile_in_memory(module: Module, options: Options) -> tuple[ModuleInfo, Cod
         return emit.compile_in_memory(module, partial(ir_of, module, options=options), options)
 
 
+class FunctionCompiler:
+    """Compiles single functions of a valid module, for this Python. Not for several threads at once."""
+
+    def __init__(self, module: Module, options: Options) -> None:
+        self.module = module
+        self.options = options
+        self._compiler = emit.FunctionCompiler(module, options)
+
+    def info(self) -> ModuleInfo:
+        """The description of the module, but for what only its functions know: `typed_tables`, `frame_slots`."""
+        return self._compiler.info()
+
+    def compile(self, n: int) -> CodeType:
+        """The code of a Python module that defines function number `n` of the defined ones.
+
+        Raises UnsupportedError, InternalError naming the function. Fails with RecursionError as the cause if the
+        caller's stack leaves too little room.
+        """
+        with _no_cycles():
+            try:
+                return self._compiler.compile(ir_of(self.module, n, self.options))
+            except (PolymeraseError, MemoryError, RecursionError):
+                raise
+            except Exception as e:
+                i = self.module.imported_funcs + n
+                where = Where(self.module.file, i, self.module.names.funcs.get(i), self.module.codes[n].at)
+                raise InternalError("emit", f"{type(e).__name__}: {e}", where) from e
+
+
 def compile_package(module: Module, out: Path, options: Options, progress: Progress | None = None) -> Summary:
     """A Python package in the folder `out`. Raises UnsupportedError, OSError."""
     with _no_cycles():
         return write_package(module, partial(ir_of, module, options=options), out, options, progress)
+
+
+def code_filename(module: Module) -> str:
+    """The file name that code objects of the module have."""
+    return emit.code_filename(module)
 
 
 def imports(module: Module) -> tuple[ImportType, ...]:

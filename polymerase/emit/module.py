@@ -178,6 +178,28 @@ def extern_type(t: Any) -> ExternType:
 # --- In memory
 
 
+class FunctionCompiler:
+    """Compiles functions of one module, one at a time. Not for several threads at once."""
+
+    def __init__(self, module: Module, options: Options) -> None:
+        self.module = module
+        self.target = running_target() if options.target == "both" else options.target
+        self.filename = code_filename(module)
+        self._emitter: Emitter | None = None
+
+    def info(self) -> ModuleInfo:
+        """The description of the module, without what functions bring with them: typed tables, sizes of frames."""
+        return Emitter(self.module, self.target).info()
+
+    def compile(self, f: Func) -> CodeType:
+        """The code of a module that defines `f`. InternalError."""
+        emitter = self._emitter or Emitter(self.module, self.target)
+        self._emitter = None  # an emitter that failed is in no state to go on
+        code = compile_statements(emitter.function(f), self.filename)
+        self._emitter = emitter
+        return code
+
+
 class MemoryCode:
     """Code objects made by `compile`; the line of each instruction is its byte offset in the module."""
 

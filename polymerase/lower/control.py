@@ -62,8 +62,11 @@ class _TooDeep(Exception):
 def structure(entry: Block, order: list[Block], new_temp: NewTemp) -> tuple[Stmt, ...]:
     """The statements of the graph; `order` is its reverse postorder with `id` and `preds` filled in."""
     limit = sys.getrecursionlimit()
-    # Frames of Python functions called from Python take no C stack since CPython 3.11.
-    sys.setrecursionlimit(max(limit, 12 * len(order) + 2000))
+    # Frames of Python functions called from Python take no C stack since CPython 3.11. The limit is the process's:
+    # where it suffices, as while a guest runs, it is left alone, since other threads may be changing it.
+    needed = 12 * len(order) + 2000
+    if limit < needed:
+        sys.setrecursionlimit(needed)
     try:
         is_header, around = find_loops(order)
         depth = loop_depth(is_header, around)
@@ -80,7 +83,8 @@ def structure(entry: Block, order: list[Block], new_temp: NewTemp) -> tuple[Stmt
                 continue
         return tuple(Flat(order, is_header, new_temp).run())
     finally:
-        sys.setrecursionlimit(limit)
+        if limit < needed:
+            sys.setrecursionlimit(limit)
 
 
 class _While:

@@ -93,6 +93,13 @@ def depth_of(slots: int) -> int:
     return max(1000, min(MAX_DEPTH, MAX_SLOTS // max(slots, 1)))
 
 
+def lower(depth: int) -> None:
+    """Bring the limit in force down to `depth` (at least 1000), until the outermost call leaves the guest.
+    RecursionError if the stack is deeper."""
+    if getrecursionlimit() > depth:
+        setrecursionlimit(depth)
+
+
 def enter(me: int, most_depth: int) -> bool:
     """Let the thread `me` enter guest code where that is not the common case, under a limit of at most `most_depth`.
     False: it must not, its stack is too small for the limit in force."""

@@ -94,6 +94,16 @@ class Func:
         self.__class__ = _call_class(self.type, is_leaf(self.raw))
         return self(*args)
 
+    def rebind(self, raw: Raw) -> None:
+        """Call `raw` from now on."""
+        self.raw = raw
+        self.__class__ = Func
+
+    def bound_depth(self, depth: int) -> None:
+        """Run under a recursion limit of at most `depth` from now on."""
+        self.depth = min(self.depth, depth)
+        self.__class__ = Func
+
 
 def arguments(f: Func, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Checked arguments in internal form. TypeError, OverflowError."""

@@ -16,7 +16,7 @@ from . import memory as _memory
 from . import numeric as _numeric
 from . import spelling as _spelling
 from . import table as _table
-from .border import depth_of
+from .border import depth_of, lower
 from .func import Func
 from .globals import Global, GlobalCell
 from .limits import UNLIMITED, Limits
@@ -124,6 +124,17 @@ class Instance:
             found = Func(info.types[info.funcs[i]], raw, f"func {i}" if name is None else name, self, i)
             self._funcs[i] = found
         return found
+
+    def bound_depth(self, slots: int) -> None:
+        """There is a function of `slots` locals and stack slots: from now on guest code may recurse no deeper than such
+        frames have room for. RecursionError if it has done so already."""
+        depth = depth_of(slots)
+        if depth < self.depth:
+            lower(depth)
+            self.depth = depth
+            for f in list(self._funcs.values()):
+                if f.instance is self:
+                    f.bound_depth(depth)
 
 
 def ref_func(instance: Instance, i: int) -> Func:

@@ -14,15 +14,14 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from importlib.util import find_spec
 from types import CodeType
-from typing import Any, Callable, NoReturn
+from typing import Any, NoReturn
 
 from .border import deep_stack
 from .instance import Instance, instantiate
+from .loading import Load, is_loaded, make_stub, replace
 from .traps import Exit, PolymeraseError, Trap, format_trap
 from .types import ModuleInfo
 from .wasi import Wasi
-
-__polymerase_helper__ = True  # stubs run between the guest's frames (see border.py)
 
 WASI_MODULES = ("wasi_snapshot_preview1",)
 EXIT_TRAP = 134  # what a shell reports of a native program that aborts
@@ -96,27 +95,23 @@ class Package:
             for chunk in self.chunks:
                 exec(self._code(chunk), namespace)
             return
-        loaded: set[str] = set()
         for chunk, funcs in self.chunks.items():
-            load = self._loader(namespace, chunk, loaded)
+            load = self._loader(chunk, funcs)
             for i in funcs:
                 name = self.info.func_names[i]
-                namespace[name] = _stub(namespace, name, load)
+                namespace[name] = make_stub(namespace, i, name, load)
 
-    def _loader(self, namespace: dict[str, Any], chunk: str, loaded: set[str]) -> Callable[[], None]:
-        def load() -> None:
+    def _loader(self, chunk: str, funcs: tuple[int, ...]) -> Load:
+        names = self.info.func_names
+
+        def load(namespace: dict[str, Any], i: int) -> None:
             with self._lock:
-                if chunk in loaded:
+                if is_loaded(namespace, names[i]):
                     return
+                before = {k: namespace[names[k]] for k in funcs}
                 exec(self._code(chunk), namespace)
-                loaded.add(chunk)
-                # Tables were filled with stubs.
-                for table, k in self.info.typed_tables:
-                    elements = namespace.get(f"table{table}_t{k}", ())
-                    for i, f in enumerate(elements):
-                        name = getattr(f, "stub_of", None)
-                        if name is not None and f.namespace is namespace and f is not namespace[name]:
-                            elements[i] = namespace[name]
+                for k, stub in before.items():
+                    replace(namespace["__polymerase__"], k, stub, namespace[names[k]])
 
         return load
 
@@ -185,18 +180,6 @@ class Package:
             print(f"{self.name}: {e}", file=sys.stderr)
             return 1
         return 0
-
-
-def _stub(namespace: dict[str, Any], name: str, load: Callable[[], None]) -> Callable[..., Any]:
-    """What stands for the function `name` until it is called."""
-
-    def stub(*args: Any) -> Any:
-        load()
-        return namespace[name](*args)
-
-    stub.stub_of = name  # type: ignore[attr-defined]
-    stub.namespace = namespace  # type: ignore[attr-defined]
-    return stub
 
 
 def _parse_lines(text: str) -> dict[str, tuple[list[int], list[int]]]:

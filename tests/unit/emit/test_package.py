@@ -23,6 +23,7 @@ from polymerase.emit.module import blob, compile_in_memory
 from polymerase.emit.package import write_package
 from polymerase.options import Options
 from polymerase.wasm.module import Module
+from polymerase_runtime.loading import is_loaded
 
 RUNTIME = Path(polymerase_runtime.__file__).parent
 
@@ -294,11 +295,12 @@ def test_chunks_are_loaded_when_they_are_called(
     made = load()
     instance = made.instantiate()
     names = instance.namespace
-    stubs = [name for name in names if hasattr(names[name], "stub_of")]
+    stubs = {name: names[name] for name in instance.info.func_names}
     assert 5 == len(stubs)
+    assert not any(is_loaded(names, name) for name in stubs)
     apply = instance.exports.apply
     assert (14, 49, 14) == (apply(0, 7), apply(1, 7), apply(0, 7))
-    assert not hasattr(names["table0_t0"][0], "stub_of")
+    assert names["table0_t0"][0] is names["func0_double"] is not stubs["func0_double"]
     with pytest.raises(made.Trap, match="integer divide by zero") as caught:
         apply(2, 0)
     assert [3, 2] == [frame.func for frame in caught.value.frames]
