@@ -43,6 +43,7 @@ from polymerase_runtime import (
     instantiate,
 )
 from polymerase_runtime.package import WASI_MODULES
+from polymerase_runtime.snapshot import Snapshot, restore
 from polymerase_runtime.wasi import Wasi
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "Module",
     "Progress",
     "SizeLimits",
+    "Snapshot",
     "Summary",
     "Table",
     "TableType",
@@ -126,13 +128,39 @@ class Module:
         segments that do not fit. A function that cannot be compiled is an UnsupportedError, naming it, when it is
         called.
         """
+        code, blob = self._compiled()
+        return instantiate(code.info, code, imports, wasi=wasi or self._default_wasi(), blob=blob)
+
+    def restore(
+        self,
+        snapshot: Snapshot | bytes,
+        imports: Mapping[str, Mapping[str, object]] | None = None,
+        *,
+        wasi: Wasi | None = None,
+    ) -> Instance:
+        """A new instance in the state that one of this module was in when `Instance.snapshot` was called, in this or
+        another process; nothing of the guest's is run. To make many, read the bytes once: `Snapshot(data)`.
+
+        `imports` as for `instantiate`: functions and constants are those given now, while imported memories, tables
+        and mutable globals are overwritten with what was saved. `wasi`, a new one, gives streams, folders, clocks and
+        randomness; arguments, environment and open files are those saved.
+
+        Raises SnapshotError, which says what is wrong and where, if the snapshot is damaged, of another module, or
+        needs what is not there any more; LinkError; UnsupportedError; ValueError if `wasi` serves another instance.
+        """
+        code, blob = self._compiled()
+        return restore(code.info, code, snapshot, imports, wasi=wasi or self._default_wasi(), blob=blob)
+
+    def _compiled(self) -> tuple[LazyCode, bytes]:
+        """The code and the data segments."""
         with self._lock:
             if self._code is None:
                 self._code = LazyCode(self.decoded, self.options), driver.data_blob(self.decoded)
-            code, blob = self._code
-        if wasi is None and any(wanted.module in WASI_MODULES for wanted in code.info.imports):
-            wasi = Wasi(args=(self.name,))
-        return instantiate(code.info, code, imports, wasi=wasi, blob=blob)
+            return self._code
+
+    def _default_wasi(self) -> Wasi | None:
+        """What serves the module's imports of WASI by default, if it has any."""
+        return Wasi(args=(self.name,)) if any(i.module in WASI_MODULES for i in self.imports) else None
 
 
 def compile_package(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from polymerase_runtime.traps import LinkError, PolymeraseError
+from polymerase_runtime.traps import LinkError, PolymeraseError, SnapshotError
 
 __all__ = [
     "InternalError",
@@ -17,6 +17,7 @@ __all__ = [
     "LocatedError",
     "MalformedError",
     "PolymeraseError",
+    "SnapshotError",
     "UnsupportedError",
     "Where",
 ]

@@ -98,6 +98,7 @@ class Instance:
         self.tables: list[Table] = []
         self.memories: list[Memory] = []
         self.globals: list[Global] = []
+        self.wasi: Wasi | None = None  # what `wasi` was given
         self.depth = depth_of(info.frame_slots)
         self._funcs: dict[int, Func] = {}
 
@@ -113,6 +114,17 @@ class Instance:
         if not self.memories:
             raise LookupError("the instance has no memory")
         return self.memories[0]
+
+    def snapshot(self, compress: int = 1) -> bytes:
+        """The instance's state as bytes, for `restore` of the same module (docs/snapshot.md).
+
+        Memories, tables, globals, segments, and what the guest has of WASI; the same state gives the same bytes.
+        `compress` is zlib's level: 0 packs nothing, 9 best. Raises SnapshotError naming what cannot be saved, or if
+        the instance runs; the instance is as before.
+        """
+        from .snapshot import take
+
+        return take(self, compress)
 
     def func(self, i: int) -> Func:
         """Function `i` of the function index space; always the same object."""
@@ -174,26 +186,58 @@ def instantiate(
     active segments that do not fit and from the start function, in which case what was written before stays written
     (spec 4.5.4); PolymeraseError if a memory or table is too large for this machine.
     """
+    instance = begin(info, code, imports, wasi, blob, limits)
+    try:
+        _allocate(instance)
+        bind_state(instance)
+    except (MemoryError, OverflowError) as e:
+        raise too_large(info, e) from e
+    bind_exports(instance)
+    _fill(instance, blob)
+    if info.start is not None:
+        instance.func(info.start)()
+    return instance
+
+
+# --- The steps, those with public names shared with `snapshot.restore`
+
+
+def begin(
+    info: ModuleInfo,
+    code: CodeSource,
+    imports: Mapping[str, Any] | None,
+    wasi: Wasi | None,
+    blob: bytes,
+    limits: Limits,
+) -> Instance:
+    """An instance with its code and imports, but no state of its own."""
     if info.abi != ABI:
         raise PolymeraseError(f"the module was compiled for ABI {info.abi} of the runtime, this one has {ABI}")
     if info.datas and max(data.end for data in info.datas) > len(blob):
         raise PolymeraseError(f"the data segments end at byte {max(data.end for data in info.datas)} of {len(blob)}")
     if info.target == "cpython" and sys.byteorder != "little":
         raise PolymeraseError('memory views need a little-endian machine: compile with --target "pypy"')
+    if wasi is not None:
+        _require_wasi(wasi)
     instance = Instance(info, code, limits)
+    instance.wasi = wasi
     namespace = instance.namespace
     namespace.update(HELPERS)
     namespace["instance"] = namespace["__polymerase__"] = instance
     code.bind(namespace)
     if not info.frame_slots:
         instance.depth = depth_of(max(map(_slots, namespace.values())))
-    if wasi is not None:
-        _require_wasi(wasi)
     _link(instance, imports or {}, {} if wasi is None else wasi.imports())
-    try:
-        _allocate(instance)
-    except (MemoryError, OverflowError) as e:
-        raise PolymeraseError(f"cannot instantiate {quoted(info.name)}: {e or 'out of memory'}") from e
+    return instance
+
+
+def too_large(info: ModuleInfo, e: Exception) -> PolymeraseError:
+    """The error that says that a memory or table cannot be had."""
+    return PolymeraseError(f"cannot instantiate {quoted(info.name)}: {e or 'out of memory'}")
+
+
+def bind_exports(instance: Instance) -> None:
+    """Make the exports, once there is what they name."""
     by_kind: dict[str, Callable[[int], Any]] = {
         "func": instance.func,
         "table": instance.tables.__getitem__,
@@ -202,16 +246,12 @@ def instantiate(
     }
     exports = {}
     named: set[int] = set()
-    for name, kind, i in info.exports:
+    for name, kind, i in instance.info.exports:
         exports[name] = value = by_kind[kind](i)
         if isinstance(value, Func) and value.instance is instance and i not in named:
             value.name = name  # rather than the name section's: it is what the caller knows
             named.add(i)
     instance.exports = Exports(exports)
-    _fill(instance, blob)
-    if info.start is not None:
-        instance.func(info.start)()
-    return instance
 
 
 def _slots(value: Any) -> int:
@@ -247,22 +287,27 @@ def _link(instance: Instance, imports: Mapping[str, Any], wasi: Mapping[str, Any
 
 
 def _allocate(instance: Instance) -> None:
-    """Make tables, memories and globals, and bind them and the imported ones in the namespace."""
+    """Make tables, memories and globals."""
     info = instance.info
-    namespace = instance.namespace
     for t in info.memories:
         instance.memories.append(Memory(t))
-    for i, memory in enumerate(instance.memories):
-        namespace[f"mem{i}"] = memory
-        memory.bind(instance._module, f"_m{i}" if i else "", info.target)
     for global_type, init in info.globals:
         cell = GlobalCell(evaluate(instance, init))
         instance.globals.append(Global.of_cell(global_type, cell))
-    for i, g in enumerate(instance.globals):
-        namespace[info.global_names[i]] = g.cell if i in info.global_cells else g.cell.value
     for table_type, table_init_expr in info.tables:
         value = None if table_init_expr is None else evaluate(instance, table_init_expr)
         instance.tables.append(Table(table_type, value))
+
+
+def bind_state(instance: Instance) -> None:
+    """Put tables, memories and globals, the imported ones too, into the namespace."""
+    info = instance.info
+    namespace = instance.namespace
+    for i, memory in enumerate(instance.memories):
+        namespace[f"mem{i}"] = memory
+        memory.bind(instance._module, f"_m{i}" if i else "", info.target)
+    for i, g in enumerate(instance.globals):
+        namespace[info.global_names[i]] = g.cell if i in info.global_cells else g.cell.value
     for i, table in enumerate(instance.tables):
         namespace[f"table{i}"] = table
     for i, k in info.typed_tables:
@@ -274,7 +319,7 @@ def _fill(instance: Instance, blob: bytes) -> None:
     info = instance.info
     namespace = instance.namespace
     for i, elem in enumerate(info.elems):
-        namespace[f"elem_seg{i}"] = [] if elem.mode == "declarative" else _references(instance, elem)
+        namespace[f"elem_seg{i}"] = [] if elem.mode == "declarative" else references(instance, elem)
     for i, data in enumerate(info.datas):
         namespace[f"data_seg{i}"] = blob[data.start : data.end] if data.mode == "passive" else b""
     for i, elem in enumerate(info.elems):
@@ -292,7 +337,8 @@ def _fill(instance: Instance, blob: bytes) -> None:
             memory.data[offset : offset + data.end - data.start] = blob[data.start : data.end]
 
 
-def _references(instance: Instance, elem: Elem) -> list[Any]:
+def references(instance: Instance, elem: Elem) -> list[Any]:
+    """What an element segment holds."""
     func = instance.func
     return [
         func(item) if type(item) is int else None if item is None else evaluate(instance, item) for item in elem.items

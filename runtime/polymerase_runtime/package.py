@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from importlib.util import find_spec
 from types import CodeType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .border import deep_stack
 from .instance import Instance, instantiate
@@ -22,6 +22,9 @@ from .loading import Load, is_loaded, make_stub, replace
 from .traps import Exit, PolymeraseError, Trap, format_trap
 from .types import ModuleInfo
 from .wasi import Wasi
+
+if TYPE_CHECKING:
+    from .snapshot import Snapshot
 
 WASI_MODULES = ("wasi_snapshot_preview1",)
 EXIT_TRAP = 134  # what a shell reports of a native program that aborts
@@ -53,11 +56,27 @@ class Package:
     ) -> Instance:
         """A new instance. WASI functions that `imports` does not give come from `wasi`, by default one with this
         process's standard streams, no arguments, no environment and no folders."""
-        if wasi is None and any(i.module in WASI_MODULES for i in self.info.imports):
-            wasi = Wasi(args=(self.info.name,))
+        return instantiate(self.info, self, imports, wasi=wasi or self._default_wasi(), blob=self._data())
+
+    def restore(
+        self,
+        snapshot: Snapshot | bytes,
+        imports: Mapping[str, Mapping[str, object]] | None = None,
+        *,
+        wasi: Wasi | None = None,
+    ) -> Instance:
+        """A new instance in the state that a snapshot was taken in: see snapshot.restore."""
+        from .snapshot import restore
+
+        return restore(self.info, self, snapshot, imports, wasi=wasi or self._default_wasi(), blob=self._data())
+
+    def _default_wasi(self) -> Wasi | None:
+        return Wasi(args=(self.info.name,)) if any(i.module in WASI_MODULES for i in self.info.imports) else None
+
+    def _data(self) -> bytes:
         if self._blob is None:
             self._blob = self._read("_data.bin")
-        return instantiate(self.info, self, imports, wasi=wasi, blob=self._blob)
+        return self._blob
 
     def export(self, name: str) -> Any:
         """An export of the default instance, which is made now if it is the first one. AttributeError."""

@@ -30,6 +30,11 @@ class LinkError(PolymeraseError):
     for is not there. The text names it."""
 
 
+class SnapshotError(PolymeraseError):
+    """A snapshot is damaged or another module's, or holds what cannot be restored here; or an instance cannot be saved:
+    the text says what and where."""
+
+
 class Frame(NamedTuple):
     """One guest function in a trap's stack: its index, known name and the byte offset in the module."""
 

@@ -56,9 +56,9 @@ class Wasi:
                 raise ValueError(f"environment variable name {key!r} is empty or contains '='")
             environment.append(_encode("environment variable", f"{key}={value}"))
         self._process = Process(arguments, environment, clocks or Clocks(), random, max_fds)
-        self._process.add(Stream(sys.stdin if stdin is None else stdin, Rights.FD_READ))
-        self._process.add(Stream(sys.stdout if stdout is None else stdout, Rights.FD_WRITE))
-        self._process.add(Stream(sys.stderr if stderr is None else stderr, Rights.FD_WRITE))
+        self._process.add(Stream(sys.stdin if stdin is None else stdin, Rights.FD_READ, 0))
+        self._process.add(Stream(sys.stdout if stdout is None else stdout, Rights.FD_WRITE, 1))
+        self._process.add(Stream(sys.stderr if stderr is None else stderr, Rights.FD_WRITE, 2))
         try:
             for guest, folder in (dirs or {}).items():
                 name = _encode("folder name", guest)
@@ -70,6 +70,7 @@ class Wasi:
 
     def imports(self) -> dict[str, dict[str, HostFunc]]:
         """The functions for a module to import, by namespace and name."""
+        self._process.serves = True
         return {NAMESPACE: host_functions(self._process)}
 
     def close(self) -> None:

@@ -32,6 +32,7 @@ class Descriptor:
 
     filetype = Filetype.UNKNOWN
     preopen: bytes | None = None  # the guest's name of a preopened directory
+    origin: tuple[bytes, bytes] | None = None  # that of the one it was opened beneath, and the path from there
 
     def __init__(self, rights: int, inheriting: int = 0, flags: int = 0) -> None:
         self.rights = rights
@@ -209,6 +210,8 @@ class Directory(Descriptor):
         super().__init__(rights, inheriting)
         self.handle = handle
         self.preopen = preopen
+        if preopen is not None:
+            self.origin = preopen, b""
         self._entries: list[tuple[bytes, int, int]] | None = None
 
     def close(self) -> None:
@@ -273,8 +276,18 @@ def _scan(handle: paths.Handle) -> list[tuple[bytes, int, int]]:
 
 def open_at(
     directory: Directory, place: paths.Place, oflags: int, fdflags: int, rights: int, inheriting: int
-) -> Descriptor:
+) -> File | Directory:
     """Open what is at `place` without following a symlink; rights that don't apply to the kind of file are dropped."""
+    opened = _open_at(directory, place, oflags, fdflags, rights, inheriting)
+    if directory.origin is not None:
+        preopen, path = directory.origin
+        opened.origin = preopen, b"/".join([path] * bool(path) + place.trail())
+    return opened
+
+
+def _open_at(
+    directory: Directory, place: paths.Place, oflags: int, fdflags: int, rights: int, inheriting: int
+) -> File | Directory:
     only_directory = bool(oflags & Oflags.DIRECTORY) or place.slash
     flags = _open_flags(oflags, rights) | os_flags(fdflags)
     if isinstance(directory.handle, int):

@@ -77,6 +77,10 @@ class Place:
         self.slash = slash
         self._walk = walk
 
+    def trail(self) -> list[bytes]:
+        """The names that lead here from the root, through no symlink."""
+        return self._walk.names + ([] if self.name == b"." else [self.name])
+
     def lstat(self) -> os.stat_result:
         """What is there, a symlink as itself."""
         return os.stat(self.path, dir_fd=self.fd, follow_symlinks=False)

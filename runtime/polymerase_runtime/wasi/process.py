@@ -28,6 +28,7 @@ class Process:
         self.clocks = clocks
         self.random = random
         self.max_fds = max_fds
+        self.serves = False  # whether its functions were asked for, to be imported
         self._open: dict[int, Descriptor] = {}
         self._free: list[int] = []  # numbers below len(_open) + len(_free), a heap
 
@@ -78,6 +79,19 @@ class Process:
         heapq.heappush(self._free, fd)
         self._open[to] = descriptor
         replaced.close()
+
+    def opened(self) -> dict[int, Descriptor]:
+        """What is open, by number, as a copy."""
+        return dict(sorted(self._open.items()))
+
+    def replace(self, opened: dict[int, Descriptor]) -> None:
+        """Have exactly `opened` open, numbers below `max_fds`, and close what was open and is not among it."""
+        old, self._open = self._open, opened
+        self._free = [fd for fd in range(max(opened, default=-1)) if fd not in opened]  # sorted, so a heap
+        kept = set(map(id, opened.values()))
+        for descriptor in old.values():
+            if id(descriptor) not in kept:
+                descriptor.close()
 
     def close(self) -> None:
         """Close everything that is open; the first error, if any, is raised once all is closed."""

@@ -20,11 +20,13 @@ class Stream(Descriptor):
 
     Of a text file the bytes beneath are used where it has them (`buffer`), so that a guest's binary output arrives as
     it is; one without, such as `io.StringIO`, gets and gives UTF-8, malformed parts as U+FFFD. Output is flushed after
-    each write, as a guest that writes to a file descriptor expects. None is the null device.
+    each write, as a guest that writes to a file descriptor expects. None is the null device. `number` is the descriptor
+    that it is at first, whatever the guest renumbers it to.
     """
 
-    def __init__(self, file: StreamLike | None, rights: int) -> None:
+    def __init__(self, file: StreamLike | None, rights: int, number: int = 0) -> None:
         super().__init__(rights | Rights.STREAM)
+        self.number = number
         self._text: Any = None  # flushed before the bytes beneath are written to
         self._file: Any = file
         buffer = getattr(file, "buffer", None)
@@ -58,6 +60,15 @@ class Stream(Descriptor):
             tail = self._decoder.decode(b"", True)
             if tail and not self._text.closed:
                 self._text.write(tail)
+
+    def unread(self) -> tuple[bytes, bytes]:
+        """What was read and not yet asked for, and the part of a character that was written and is not whole."""
+        return self._pending, self._decoder.getstate()[0]
+
+    def set_unread(self, data: bytes, tail: bytes) -> None:
+        """Go on from what `unread` gave."""
+        self._pending = data
+        self._decoder.setstate((tail, 0))
 
     def poll_fd(self) -> int | None:
         return self._fd
