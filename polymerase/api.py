@@ -19,7 +19,7 @@ from polymerase import driver
 from polymerase.code import LazyCode
 from polymerase.driver import Progress, Summary
 from polymerase.errors import LinkError, quote
-from polymerase.options import Options
+from polymerase.options import Controls, Options
 from polymerase_runtime import (
     Caller,
     Exit,
@@ -42,6 +42,7 @@ from polymerase_runtime import (
     format_trap,
     instantiate,
 )
+from polymerase_runtime.limits import UNLIMITED
 from polymerase_runtime.package import WASI_MODULES
 from polymerase_runtime.snapshot import Snapshot, restore
 from polymerase_runtime.wasi import Wasi
@@ -92,7 +93,8 @@ class Module:
         self.name = name
         self.options = options or Options()
         self.decoded = driver.load(bytes(memoryview(data)), name)  # bytes(5) would be five zeros
-        self._code: tuple[LazyCode, bytes] | None = None
+        self._codes: dict[Controls, LazyCode] = {}  # what instances of the same controls share
+        self._blob: bytes | None = None
         self._lock = threading.Lock()
 
     @classmethod
@@ -116,20 +118,26 @@ class Module:
         return driver.exports(self.decoded)
 
     def instantiate(
-        self, imports: Mapping[str, Mapping[str, object]] | None = None, *, wasi: Wasi | None = None
+        self,
+        imports: Mapping[str, Mapping[str, object]] | None = None,
+        *,
+        wasi: Wasi | None = None,
+        limits: Limits = UNLIMITED,
     ) -> Instance:
         """A new instance, its start function run.
 
         `imports` maps module name to name to a callable, Memory, Table, Global, number or export of another instance.
         `wasi` serves what the module imports of WASI and `imports` does not give; by default one with this process's
-        standard streams, and no arguments, environment or folders.
+        standard streams, and no arguments, environment or folders. `limits` bounds what the instance may use; the code
+        is made for them, and shared by instances that need the same code.
 
         Raises LinkError naming an import that is missing or of the wrong type; Trap from the start function, or from
         segments that do not fit. A function that cannot be compiled is an UnsupportedError, naming it, when it is
         called.
         """
-        code, blob = self._compiled()
-        return instantiate(code.info, code, imports, wasi=wasi or self._default_wasi(), blob=blob)
+        code, blob = self._compiled(limits)
+        wasi = wasi or self._default_wasi(limits)
+        return instantiate(code.info, code, imports, wasi=wasi, blob=blob, limits=limits)
 
     def restore(
         self,
@@ -137,28 +145,36 @@ class Module:
         imports: Mapping[str, Mapping[str, object]] | None = None,
         *,
         wasi: Wasi | None = None,
+        limits: Limits = UNLIMITED,
     ) -> Instance:
         """A new instance in the state that one of this module was in when `Instance.snapshot` was called, in this or
         another process; nothing of the guest's is run. To make many, read the bytes once: `Snapshot(data)`.
 
         `imports` as for `instantiate`: functions and constants are those given now, while imported memories, tables
         and mutable globals are overwritten with what was saved. `wasi`, a new one, gives streams, folders, clocks and
-        randomness; arguments, environment and open files are those saved.
+        randomness; arguments, environment and open files are those saved. `limits` as for `instantiate`.
 
         Raises SnapshotError, which says what is wrong and where, if the snapshot is damaged, of another module, or
         needs what is not there any more; LinkError; UnsupportedError; ValueError if `wasi` serves another instance.
         """
-        code, blob = self._compiled()
-        return restore(code.info, code, snapshot, imports, wasi=wasi or self._default_wasi(), blob=blob)
+        code, blob = self._compiled(limits)
+        wasi = wasi or self._default_wasi(limits)
+        return restore(code.info, code, snapshot, imports, wasi=wasi, blob=blob, limits=limits)
 
-    def _compiled(self) -> tuple[LazyCode, bytes]:
-        """The code and the data segments."""
+    def _compiled(self, limits: Limits) -> tuple[LazyCode, bytes]:
+        """The code for these limits, and the bytes of the data segments."""
+        controls = driver.controls(limits)
         with self._lock:
-            if self._code is None:
-                self._code = LazyCode(self.decoded, self.options), driver.data_blob(self.decoded)
-            return self._code
+            code = self._codes.get(controls)
+            if code is None:
+                if not controls.floats:
+                    driver.check_floats(self.decoded)
+                code = self._codes[controls] = LazyCode(self.decoded, replace(self.options, controls=controls))
+            if self._blob is None:
+                self._blob = driver.data_blob(self.decoded)
+            return code, self._blob
 
-    def _default_wasi(self) -> Wasi | None:
+    def _default_wasi(self, limits: Limits) -> Wasi | None:
         """What serves the module's imports of WASI by default, if it has any."""
         return Wasi(args=(self.name,)) if any(i.module in WASI_MODULES for i in self.imports) else None
 

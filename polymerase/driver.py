@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,15 +13,19 @@ from polymerase import opt
 from polymerase.emit import module as emit
 from polymerase.emit.module import CodeSource
 from polymerase.emit.package import Summary, write_package
-from polymerase.errors import InternalError, LocatedError, MalformedError, PolymeraseError, Where
+from polymerase.errors import InternalError, LocatedError, MalformedError, PolymeraseError, Where, quote
 from polymerase.ir.nodes import Func
 from polymerase.ir.show import show as show_func
 from polymerase.lower import lower
-from polymerase.options import Options
+from polymerase.options import Controls, Options
+from polymerase.wasm import floats
 from polymerase.wasm.decode import decode
 from polymerase.wasm.module import Module
+from polymerase.wasm.ops import BY_NAME, ROWS
 from polymerase.wasm.types import ExternType
 from polymerase.wasm.validate import validate
+from polymerase_runtime.controls import NOT_EXECUTED, pays_for_all
+from polymerase_runtime.limits import FuelCosts, Limits, fuel_cost
 from polymerase_runtime.types import ExportType, ImportType, ModuleInfo
 
 __all__ = [
@@ -29,9 +33,11 @@ __all__ = [
     "FunctionCompiler",
     "Progress",
     "Summary",
+    "check_floats",
     "code_filename",
     "compile_in_memory",
     "compile_package",
+    "controls",
     "data_blob",
     "exports",
     "imports",
@@ -56,7 +62,7 @@ def load(data: bytes, file: str = "<module>") -> Module:
 def ir_of(module: Module, n: int, options: Options, after: str | None = None) -> Func:
     """The IR of defined function number `n`, as the last pass left it, or the one named `after` ("lower": none)."""
     try:
-        f = lower(module, n)
+        f = lower(module, n, options.controls)
     except LocatedError as e:
         i = module.imported_funcs + n
         e.locate(module.file, i, module.names.funcs.get(i))
@@ -82,6 +88,8 @@ def show(module: Module, n: int, options: Options, after: str | None = None) -> 
 
 def compile_in_memory(module: Module, options: Options) -> tuple[ModuleInfo, CodeSource]:
     """Code objects for this Python. Raises UnsupportedError."""
+    if not options.controls.floats:
+        check_floats(module)
     with _no_cycles():
         return emit.compile_in_memory(module, partial(ir_of, module, options=options), options)
 
@@ -117,6 +125,8 @@ class FunctionCompiler:
 
 def compile_package(module: Module, out: Path, options: Options, progress: Progress | None = None) -> Summary:
     """A Python package in the folder `out`. Raises UnsupportedError, OSError."""
+    if not options.controls.floats:
+        check_floats(module)
     with _no_cycles():
         return write_package(module, partial(ir_of, module, options=options), out, options, progress)
 
@@ -124,6 +134,34 @@ def compile_package(module: Module, out: Path, options: Options, progress: Progr
 def code_filename(module: Module) -> str:
     """The file name that code objects of the module have."""
     return emit.code_filename(module)
+
+
+def controls(limits: Limits) -> Controls:
+    """What code needs for `limits`. Raises ValueError naming what is wrong with `fuel_costs`."""
+    fuel = None
+    if limits.fuel is not None:
+        fuel = fuel_table(limits.fuel_costs)
+    # Code that pays for everything it does is stopped where it pays.
+    polls = (limits.interruptible or limits.deadline is not None) and not pays_for_all(fuel or ())
+    depth = limits.call_depth is not None or limits.value_slots is not None
+    return Controls(fuel, polls, depth, limits.deterministic, limits.floats)
+
+
+def fuel_table(costs: FuelCosts) -> tuple[tuple[str, int], ...]:
+    """`Limits.fuel_costs` as a table of all instructions. Raises ValueError naming the instruction."""
+    names = sorted(row.name for row in ROWS if row.name not in NOT_EXECUTED)
+    if isinstance(costs, Mapping):
+        for name, cost in costs.items():
+            if name not in BY_NAME:
+                raise ValueError(f"fuel_costs: there is no instruction {quote(str(name))}")
+            if name in NOT_EXECUTED and cost:
+                raise ValueError(f"fuel_costs: {name} is never executed and costs nothing, not {cost!r:.60}")
+    return tuple((name, fuel_cost(costs, name)) for name in names)
+
+
+def check_floats(module: Module) -> None:
+    """Refuse a module that uses floating point. Raises UnsupportedError naming function and offset."""
+    floats.refuse(module)
 
 
 def imports(module: Module) -> tuple[ImportType, ...]:

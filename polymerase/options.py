@@ -17,13 +17,46 @@ def running_target() -> Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Controls:
+    """What compiled code does for whoever embeds it (see polymerase_runtime.limits): each costs time, so each is only
+    compiled in when asked for. `driver.controls` makes them of Limits.
+
+    `fuel`: charge for basic blocks; what each instruction costs, by its name in the text format, sorted, none missing;
+    None: not metered. `polls`: loops and functions that may recurse look whether they were interrupted. `depth`:
+    functions count frames and value slots. `deterministic`: NaNs are canonical. `floats`: False refuses modules that
+    use floating point.
+    """
+
+    fuel: tuple[tuple[str, int], ...] | None = None
+    polls: bool = False
+    depth: bool = False
+    deterministic: bool = False
+    floats: bool = True
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those that are on, sorted: what `ModuleInfo.controls` says."""
+        chosen = {
+            "depth": self.depth,
+            "deterministic": self.deterministic,
+            "fuel": self.fuel is not None,
+            "no_floats": not self.floats,
+            "polls": self.polls,
+        }
+        return tuple(name for name, on in chosen.items() if on)
+
+
+UNCONTROLLED = Controls()
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """What to compile for and how. The same module and the same options give the same bytes.
 
     `target`: which Python the code is spelled for; "both" (packages only) emits two spellings, picked at import.
     `opt_level`: 0 runs no pass, 1 the cheap ones, 2 all. `disabled`: names of passes not to run at any level.
     `standalone`: copy the runtime into the package. `format`: run black over the package.
-    `force`: replace an output folder that polymerase did not make.
+    `force`: replace an output folder that polymerase did not make. `controls`: what the code does for its embedder.
     """
 
     target: Target = field(default_factory=running_target)
@@ -32,6 +65,7 @@ class Options:
     standalone: bool = False
     format: bool = False
     force: bool = False
+    controls: Controls = UNCONTROLLED
 
     def __post_init__(self) -> None:
         if self.target not in TARGETS:

@@ -88,6 +88,9 @@ class Exprs(Ints, ABC):
         self.global_names = global_names
         self.cells = cells
         self.typed_tables: set[tuple[int, int]] = set()
+        # Of the function that is being emitted: how many calls it makes, and the lowest index that it calls.
+        self.calls = 0
+        self.lowest_callee = 0
 
     # --- What a target decides
 
@@ -688,8 +691,10 @@ class Exprs(Ints, ABC):
         before = self.go(e.at)
         match e:
             case Call():
-                node: ast.expr = self.call(self.name(self.func_names[e.i]), *map(self.outer, e.args))
+                self.calls += 1
+                node: ast.expr = self.call(self.callee(e), *map(self.outer, e.args))
             case CallIndirect():
+                self.calls += 1
                 node = self.call(self.callee(e), *map(self.outer, e.args))
             case Sys():
                 node = self._sys(e)
@@ -698,8 +703,12 @@ class Exprs(Ints, ABC):
         self.go(before)
         return node
 
-    def callee(self, e: CallIndirect) -> ast.expr:
-        """The callable that an indirect call reaches."""
+    def callee(self, e: Call | CallIndirect) -> ast.expr:
+        """The callable that a call reaches."""
+        if isinstance(e, Call):
+            self.lowest_callee = min(self.lowest_callee, e.i)
+            return self.name(self.func_names[e.i])
+        self.lowest_callee = -1
         k = self.canonical[e.type_index]
         self.typed_tables.add((e.table, k))
         return self.index(self.name(f"table{e.table}_t{k}"), self.outer(e.index))

@@ -17,7 +17,7 @@ from polymerase.emit.pypy import PyPy
 from polymerase.emit.stmt import Functions
 from polymerase.errors import InternalError, Where
 from polymerase.ir.nodes import Func
-from polymerase.options import Options, running_target
+from polymerase.options import UNCONTROLLED, Controls, Options, running_target
 from polymerase.wasm.module import ConstExpr, Module
 from polymerase.wasm.ops import OPS
 from polymerase.wasm.types import FuncType, Limits, RefType
@@ -41,16 +41,17 @@ class CodeSource(Protocol):
 class Emitter:
     """Spells one module's functions for one target ("cpython" or "pypy")."""
 
-    def __init__(self, module: Module, target: str) -> None:
+    def __init__(self, module: Module, target: str, controls: Controls = UNCONTROLLED) -> None:
         self.module = module
         self.target = target
+        self.controls = controls
         self.func_names = func_names(module)
         self.global_names = global_names(module)
         self.cells = shared_globals(module)
         canonical = canonical_types(module.types)
         kind: type[Exprs] = PyPy if target == "pypy" else CPython
         self.spell = kind(self.func_names, self.global_names, self.cells, canonical)
-        self.functions = Functions(self.spell)
+        self.functions = Functions(self.spell, controls, module.value_slots)
 
     def function(self, f: Func) -> list[ast.stmt]:
         """The statements that define `f`."""
@@ -88,6 +89,8 @@ class Emitter:
             abi=ABI,
             frame_slots=frame_slots,
             digest=hashlib.sha256(module.data).hexdigest(),
+            controls=self.controls.names,
+            fuel_costs=self.controls.fuel or (),
         )
 
 
@@ -184,16 +187,17 @@ class FunctionCompiler:
     def __init__(self, module: Module, options: Options) -> None:
         self.module = module
         self.target = running_target() if options.target == "both" else options.target
+        self.controls = options.controls
         self.filename = code_filename(module)
         self._emitter: Emitter | None = None
 
     def info(self) -> ModuleInfo:
         """The description of the module, without what functions bring with them: typed tables, sizes of frames."""
-        return Emitter(self.module, self.target).info()
+        return Emitter(self.module, self.target, self.controls).info()
 
     def compile(self, f: Func) -> CodeType:
         """The code of a module that defines `f`. InternalError."""
-        emitter = self._emitter or Emitter(self.module, self.target)
+        emitter = self._emitter or Emitter(self.module, self.target, self.controls)
         self._emitter = None  # an emitter that failed is in no state to go on
         code = compile_statements(emitter.function(f), self.filename)
         self._emitter = emitter
@@ -230,7 +234,8 @@ def compile_in_memory(
 
 def compile_module(module: Module, funcs: Iterable[Func], options: Options) -> tuple[ModuleInfo, MemoryCode]:
     """As `compile_in_memory`, from the functions' IR."""
-    emitter = Emitter(module, running_target() if options.target == "both" else options.target)
+    target = running_target() if options.target == "both" else options.target
+    emitter = Emitter(module, target, options.controls)
     filename = code_filename(module)
     codes: list[CodeType] = []
     pending: list[ast.stmt] = []

@@ -197,7 +197,7 @@ def _package_files(
     file = _plain(PurePath(module.file).name).replace(":", "?")  # "coding:" in a first line is an order (PEP 263)
     header = f"{MARK} {__version__} from {file} (sha256 {digest}). Do not edit.\n"
     runtime = "._runtime" if options.standalone else "polymerase_runtime"
-    emitters = {target: Emitter(module, target) for target in targets}
+    emitters = {target: Emitter(module, target, options.controls) for target in targets}
     texts: dict[str, list[_Text]] = {target: [] for target in targets}
     names = original_names(module)
     total = len(module.codes)

@@ -115,9 +115,25 @@ class Source(SourceGenerator):  # type: ignore[misc]  # astor has no types
         else:
             self._line(node, "return ", node.value)
 
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        _, symbol, _ = _BINARY[type(node.op)]
+        self._line(node, self.render(node.target, _ANY), f"{symbol.rstrip()}= ", node.value)
+
     def visit_While(self, node: ast.While) -> None:
         self._line(node, "while ", node.test, ":")
         self.body(node.body)
+        self._clause("else", node.orelse)
+
+    def visit_Try(self, node: ast.Try) -> None:
+        self._line(node, "try:")
+        self.body(node.body)
+        self._clause("finally", node.finalbody)
+
+    def _clause(self, keyword: str, body: list[ast.stmt]) -> None:
+        if body:
+            self.newline()
+            self.write(f"{keyword}:")
+            self.body(body)
 
     def visit_If(self, node: ast.If) -> None:
         keyword = "if "
@@ -127,12 +143,8 @@ class Source(SourceGenerator):  # type: ignore[misc]  # astor has no types
             match node.orelse:
                 case [ast.If() as inner]:
                     node, keyword = inner, "elif "
-                case [_, *_]:
-                    self.newline()
-                    self.write("else:")
-                    self.body(node.orelse)
-                    return
                 case _:
+                    self._clause("else", node.orelse)
                     return
 
     def statement(self, node: Any, *params: Any, **kw: Any) -> None:
@@ -258,6 +270,6 @@ def _statement_lines(text: str) -> list[int]:
         node = pending.pop()
         if isinstance(node, ast.stmt):
             found.append(node.lineno)
-        inner = [*getattr(node, "body", ()), *getattr(node, "orelse", ())]
+        inner = [s for part in ("body", "orelse", "finalbody") for s in getattr(node, part, ())]
         pending += [s for s in reversed(inner) if isinstance(s, ast.stmt)]
     return found

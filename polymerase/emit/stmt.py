@@ -4,6 +4,14 @@
     If(c, (..., Return), rest)        ->  if c: ...; return      followed by the rest, unindented
     Switch                            ->  binary search by `if x < 5`, equal neighbours as one range
 
+What the embedder asked for (`Controls`) is written around that, and costs nothing where it was not asked for:
+
+    Charge(5)      if fuel < 5:                         a function with loops has the fuel in a local, `left`, written
+                       fuel = refuel(instance, fuel, 5) back at its end and around each call, whose callee charges, too
+                   fuel -= 5
+    While          while running: ...                   so that `Instance.interrupt` stops it
+                   else: stop(instance)
+
 A switch whose larger bodies are reached by several ranges is searched twice: first for the number of the case, by a
 tuple where the values are dense, then for the body, so that no body is written twice.
 """
@@ -11,6 +19,7 @@ tuple where the values are dense, then for the body, so that no body is written 
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from typing import Any, assert_never
 
 from polymerase.emit import build as b
@@ -21,6 +30,7 @@ from polymerase.ir.nodes import (
     Break,
     Call,
     CallIndirect,
+    Charge,
     Continue,
     Eval,
     Expr,
@@ -40,21 +50,30 @@ from polymerase.ir.nodes import (
     Var,
     While,
 )
+from polymerase.options import UNCONTROLLED, Controls
 from polymerase.wasm.types import I32, I64
 
 Segment = tuple[int, int]  # (first value, number of the body): up to the next segment's first value
+FUEL = "fuel"  # the global that holds the units left in the slice (see the runtime's controls.py)
+LEFT = "left"  # the local that holds them in functions with loops
 SWITCH = "k"  # the variable that holds the number of a case
 MAX_INDENT = 90  # of the 98 levels that Python reads
 
 
 class Functions:
-    """Makes function definitions, expressions spelled by `spell`."""
+    """Makes function definitions, expressions spelled by `spell`. `value_slots(i)` are the parameters and locals of
+    function `i`."""
 
-    def __init__(self, spell: Exprs) -> None:
+    def __init__(
+        self, spell: Exprs, controls: Controls = UNCONTROLLED, value_slots: Callable[[int], int] = lambda i: 0
+    ) -> None:
         self.spell = spell
+        self.controls = controls
+        self.value_slots = value_slots
         self._assigned: set[str] = set()
         self._tail = False  # whether the function makes tail calls
         self._depth = 0  # levels of indentation
+        self._fuel = FUEL  # the variable that holds the fuel
 
     def function(self, f: Func) -> list[ast.stmt]:
         """The statements that define `f`: a `def`, and the trampoline if it makes tail calls."""
@@ -63,11 +82,25 @@ class Functions:
         self._assigned = set()
         name = spell.func_names[f.i]
         self._tail = False
+        spell.calls = 0
+        spell.lowest_callee = len(spell.func_names)
+        self._fuel = FUEL if self.controls.fuel is None else _fuel_of(f.body)
+        guarded = self.controls.depth or self._fuel == LEFT
+        self._depth += guarded
         entry = [s for p in f.params for s in self._enter(p)]
         body = entry + self.body(f.body)
         if body and isinstance(body[-1], ast.Return) and body[-1].value is None:
             body.pop()
+        self._depth -= guarded
         spell.go(f.at)
+        if self._fuel == LEFT:
+            body = self._with_fuel(body)
+        if self.controls.polls and spell.lowest_callee <= f.i:
+            # Of the calls of a cycle at least one leads to a function that is not after its caller: an import, too,
+            # may call back, and what an indirect call reaches is not known.
+            body.insert(0, self._poll())
+        if self.controls.depth:
+            body = self._with_depth(body, self.value_slots(f.i))
         if self._assigned:
             body.insert(0, ast.Global(sorted(self._assigned), **spell.pos))
         if not body:
@@ -82,6 +115,71 @@ class Functions:
         wrap = spell.call(spell.helper("make_trampoline"), spell.name(inner))
         return [define, spell.assign(spell.target(name), wrap)]
 
+    # --- The embedder's controls
+
+    def _set(self, name: str, value: str | int) -> ast.stmt:
+        """`name = value`, a name or a number."""
+        spell = self.spell
+        if isinstance(value, str):
+            return spell.assign(spell.target(name), spell.name(value))
+        return spell.assign(spell.target(name), spell.integer(value).node)
+
+    def _change(self, name: str, op: ast.operator, by: int) -> ast.stmt:
+        """`name += by`."""
+        return ast.AugAssign(self.spell.target(name), op, self.spell.const(by), **self.spell.pos)
+
+    def _on_instance(self, helper: str, *args: ast.expr) -> ast.expr:
+        return self.spell.call(self.spell.helper(helper), self.spell.name("instance"), *args)
+
+    def _charge(self, cost: int) -> list[ast.stmt]:
+        """Pay for a block before it runs; what cannot be paid is not taken."""
+        spell = self.spell
+        fuel = self._fuel
+        if fuel == FUEL:
+            self._assigned.add(fuel)
+        test = spell.compare(spell.name(fuel), b.LT, spell.const(cost))
+        more = self._on_instance("refuel", spell.name(fuel), spell.const(cost))
+        return [spell.if_(test, [spell.assign(spell.target(fuel), more)], []), self._change(fuel, b.SUB, cost)]
+
+    def _with_fuel(self, body: list[ast.stmt]) -> list[ast.stmt]:
+        """A body that has the fuel in a local: whatever ends it, the global is right. While a call runs, the local is
+        negative and the global holds what is left."""
+        spell = self.spell
+        self._assigned.add(FUEL)
+        back = self._set(FUEL, LEFT)
+        if spell.calls:
+            back = spell.if_(spell.compare(spell.name(LEFT), b.GE, spell.const(0)), [back], [])
+        return [self._set(LEFT, FUEL), ast.Try(body, [], [], [back], **spell.pos)]
+
+    def _around_calls(self, statements: list[ast.stmt]) -> list[ast.stmt]:
+        """Statements that call: the callee finds the fuel in the global, and leaves it there."""
+        before = [self._set(FUEL, LEFT), self._set(LEFT, -1)]
+        if _ends(statements[-1]):
+            return [*before, *statements]
+        return [*before, *statements, self._set(LEFT, FUEL)]
+
+    def _poll(self) -> ast.stmt:
+        spell = self.spell
+        return spell.if_(spell.not_(spell.name("running")), [spell.expr_stmt(self._on_instance("stop"))], [])
+
+    def _with_depth(self, body: list[ast.stmt], slots: int) -> list[ast.stmt]:
+        """A body that counts its frame and its values while it runs."""
+        spell = self.spell
+        self._assigned |= {"depth", "slots"}
+        test: ast.expr = spell.compare(spell.name("depth"), b.LT, spell.const(1))
+        if slots:
+            few = spell.compare(spell.name("slots"), b.LT, spell.const(slots))
+            test = spell.bool_op(False, [test, few])
+        enter = [self._change("depth", b.SUB, 1)]
+        leave = [self._change("depth", b.ADD, 1)]
+        if slots:
+            enter.append(self._change("slots", b.SUB, slots))
+            leave.append(self._change("slots", b.ADD, slots))
+        refuse = spell.if_(test, [spell.expr_stmt(self._on_instance("exhausted"))], [])
+        return [refuse, *enter, ast.Try(body or [ast.Pass(**spell.pos)], [], [], leave, **spell.pos)]
+
+    # --- Statements
+
     def _enter(self, p: Var) -> list[ast.stmt]:
         """What brings a parameter into the form in which variables are held."""
         converted = self.spell.entered(p)
@@ -93,7 +191,12 @@ class Functions:
         self._depth += 1
         for s in body:
             self.spell.go(s.at)
-            out += self.statement(s)
+            calls = self.spell.calls
+            new = self.statement(s)
+            if self._fuel == LEFT and self.spell.calls > calls and not isinstance(s, (If, While, Switch, TailCall)):
+                self.spell.go(s.at)
+                new = self._around_calls(new)
+            out += new
             if out and _ends(out[-1]):
                 break
         self._depth -= 1
@@ -134,6 +237,8 @@ class Functions:
             case TailCall():
                 self._tail = True
                 return [ast.Return(self._tail_call(s), **spell.pos)]
+            case Charge():
+                return self._charge(s.cost)
             case Unreachable():
                 return [spell.expr_stmt(spell.call(spell.helper("unreachable")))]
             case _:
@@ -147,12 +252,8 @@ class Functions:
 
     def _tail_call(self, s: TailCall) -> ast.expr:
         spell = self.spell
-        if isinstance(s.e, CallIndirect):
-            callee = spell.callee(s.e)
-        else:
-            callee = spell.name(spell.func_names[s.e.i])
         args = spell.tuple_([spell.outer(a) for a in s.e.args])
-        return spell.call(spell.helper("TailCall"), callee, args)
+        return spell.call(spell.helper("TailCall"), spell.callee(s.e), args)
 
     def _set_many(self, s: SetMany) -> list[ast.stmt]:
         spell = self.spell
@@ -191,7 +292,16 @@ class Functions:
     def _if(self, s: If) -> list[ast.stmt]:
         spell = self.spell
         at = spell.at
+        calls = spell.calls
         condition = spell.condition(s.cond)
+        if self._fuel == LEFT and spell.calls > calls:
+            result = "x"  # a name that expressions use: it holds nothing from one statement to the next
+            first = self._around_calls([spell.assign(spell.target(result), condition)])
+            then, orelse = self.body(s.then), self.body(s.orelse)
+            spell.go(at)
+            if not then:
+                return [*first, spell.if_(spell.not_(spell.name(result)), orelse, [])] if orelse else first
+            return [*first, spell.if_(spell.name(result), then, orelse)]
         then = self.body(s.then)
         orelse = self.body(s.orelse)
         spell.go(at)
@@ -218,15 +328,21 @@ class Functions:
         test: ast.expr = spell.const(True)
         inner = s.body
         match inner:
-            case (If(cond, (Break(),), orelse, if_at), *rest):
+            case (If(cond, (Break(),), orelse, if_at), *rest) if self._fuel != LEFT or not _calls(cond):
                 spell.go(if_at)
                 test = spell.condition(cond, negated=True)
                 inner = (*orelse, *rest)
         body = self.block(inner)
+        repeats = _continues(body) or not _ends(body[-1])
         if len(body) > 1 and isinstance(body[-1], ast.Continue):
             body.pop()
         spell.go(at)
-        return ast.While(test, body, [], **spell.pos)
+        if not repeats or not self.controls.polls:
+            return ast.While(test, body, [], **spell.pos)
+        running = spell.name("running")
+        if isinstance(test, ast.Constant):
+            return ast.While(running, body, [spell.expr_stmt(self._on_instance("stop"))], **spell.pos)
+        return ast.While(spell.bool_op(True, [running, test]), body, [self._poll()], **spell.pos)
 
     def _inverted(self, test: ast.expr) -> ast.expr:
         """The opposite of a Python condition."""
@@ -355,22 +471,38 @@ def _ends(s: ast.stmt) -> bool:
     match s:
         case ast.Return() | ast.Break() | ast.Continue():
             return True
-        case ast.Expr(value=ast.Call(func=ast.Name(id="unreachable"))):
+        case ast.Expr(value=ast.Call(func=ast.Name(id="unreachable" | "stop"))):
             return True
         case ast.If(body=body, orelse=orelse) if orelse:
             return _ends(body[-1]) and _ends(orelse[-1])
-        case ast.While(test=ast.Constant(value=True), body=body):
+        case ast.While(test=ast.Constant(value=True) | ast.Name(id="running"), body=body):
             return not _breaks(body)
         case _:
             return False
 
 
-def _breaks(body: list[ast.stmt]) -> bool:
+def _breaks(body: list[ast.stmt], kind: type[ast.stmt] = ast.Break) -> bool:
     """Whether a `break` leaves the loop with this body."""
     for s in body:
         match s:
-            case ast.Break():
-                return True
-            case ast.If(body=then, orelse=orelse) if _breaks(then) or _breaks(orelse):
+            case ast.If(body=then, orelse=orelse):
+                if _breaks(then, kind) or _breaks(orelse, kind):
+                    return True
+            case _ if isinstance(s, kind):
                 return True
     return False
+
+
+def _continues(body: list[ast.stmt]) -> bool:
+    """Whether a `continue` starts the loop with this body again."""
+    return _breaks(body, ast.Continue)
+
+
+def _fuel_of(body: Body) -> str:
+    """Where a function has its fuel: in a local if it charges and has loops, which may turn often."""
+    found = {type(s) for s in walk.statements(body)}
+    return LEFT if Charge in found and While in found else FUEL
+
+
+def _calls(e: Expr) -> bool:
+    return isinstance(e, (Call, CallIndirect)) or any(map(_calls, walk.children(e)))

@@ -5,7 +5,8 @@
 - `Break` and `Continue` stand inside a `While`; nothing follows a statement that never falls.
 - Whatever Python evaluates in another order than WebAssembly (a store's value before its address, a called table
   element before the arguments, a select's condition before its arms) does not conflict.
-- Names of variables are unique; a Switch's values are disjoint; `If.then` is not empty.
+- Names of variables are unique; a Switch's values are disjoint; `If.then` is not empty; a `Charge` is positive.
+- No pass drops, moves or repeats a `Charge`: what a path pays is part of what the function does.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ class _Check:
                     self.body(s.orelse, nest + 1, whiles)
                 case n.While():
                     self.body(s.body, nest + 1, whiles + 1)
+                case n.Charge():
+                    self.require(s.cost > 0, f"a charge of {s.cost} at {s.at:#x}")
                 case n.Break() | n.Continue():
                     self.require(whiles > 0, f"break outside a loop at {s.at:#x}")
                 case n.Switch():

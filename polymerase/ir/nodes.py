@@ -269,6 +269,14 @@ class Unreachable:
     at: int
 
 
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """Take `cost` units of fuel, at least 1, or trap: what the basic block that begins here costs."""
+
+    cost: int
+    at: int
+
+
 Stmt = (
     Set
     | SetMany
@@ -284,6 +292,7 @@ Stmt = (
     | Return
     | TailCall
     | Unreachable
+    | Charge
 )
 Body = tuple[Stmt, ...]
 

@@ -98,5 +98,7 @@ def _body(body: n.Body, level: int, lines: list[str]) -> None:
                 lines.append(f"{indent}return tail {expr(s.e)}")
             case n.Unreachable():
                 lines.append(f"{indent}unreachable")
+            case n.Charge():
+                lines.append(f"{indent}charge {s.cost}")
             case _:
                 assert_never(s)

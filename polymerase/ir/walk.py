@@ -136,7 +136,7 @@ def exprs(s: Stmt) -> tuple[Expr, ...]:
             return (s.addr, s.value)
         case n.If():
             return (s.cond,)
-        case n.While() | n.Break() | n.Continue() | n.Unreachable():
+        case n.While() | n.Break() | n.Continue() | n.Unreachable() | n.Charge():
             return ()
         case _:
             assert_never(s)

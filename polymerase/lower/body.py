@@ -8,6 +8,7 @@ than a bounded number of operands, so that the time is linear in the body whatev
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from polymerase.errors import UnsupportedError, Where
@@ -39,6 +40,7 @@ from polymerase.ir.walk import READS, SYS_EFFECTS, TRAPPING, TRAPS, WRITES, chil
 from polymerase.lower.cfg import EXIT, Block, Branch, Choose, Goto, reverse_postorder, simplify, successors
 from polymerase.lower.control import structure
 from polymerase.lower.stack import Operand, OperandStack
+from polymerase.options import UNCONTROLLED, Controls
 from polymerase.wasm.decode import decode_body
 from polymerase.wasm.module import Module
 from polymerase.wasm.ops import OPS, OpRow
@@ -48,12 +50,23 @@ CALL_EFFECTS = READS | WRITES | TRAPS
 MAX_INIT_BITS = 1 << 28  # blocks times locals up to which it is worth asking which locals need their first zero
 
 
-def lower(module: Module, i: int) -> Func:
+def lower(module: Module, i: int, controls: Controls = UNCONTROLLED) -> Func:
     """The IR of defined function number `i` (an index into `module.codes`) of a valid module.
 
+    `controls.fuel` puts a charge at the start of each basic block, `controls.deterministic` makes NaNs canonical.
     Raises UnsupportedError for an instruction that is not compiled (SIMD).
     """
-    return _Lowering(module, i).run()
+    return _Lowering(module, i, controls).run()
+
+
+@lru_cache(maxsize=4)
+def fuel_costs(table: tuple[tuple[str, int], ...] | None) -> dict[str, int]:
+    """What each instruction takes when it is executed: by name, those that take nothing left out.
+
+    `else` and `end` are no instructions but where others end: they are in no table. What `loop` takes, it takes at
+    each turn: it belongs to the block that the turns begin with.
+    """
+    return {name: cost for name, cost in table or () if cost}
 
 
 class _Frame:
@@ -79,8 +92,10 @@ class _Frame:
 class _Lowering:
     """The state while one body is read. `block` is where statements go; None while code cannot be reached."""
 
-    def __init__(self, module: Module, i: int) -> None:
+    def __init__(self, module: Module, i: int, controls: Controls) -> None:
         self.module = module
+        self.costs = fuel_costs(controls.fuel)
+        self.deterministic = controls.deterministic
         self.number = i
         self.i = module.imported_funcs + i
         self.code = module.codes[i]
@@ -221,6 +236,7 @@ class _Lowering:
         """Read the whole body."""
         self.frames.append(_Frame(self.type, 0))
         handlers = _HANDLERS
+        costs = self.costs
         skipped = 0  # blocks opened in code that cannot be reached
         for op, imm, at in decode_body(self.module, self.number):
             row = OPS[op]
@@ -236,7 +252,12 @@ class _Lowering:
             if handler is None:
                 where = Where(self.module.file, self.i, self.module.names.funcs.get(self.i), at)
                 raise UnsupportedError(f"{row.feature} is not compiled yet: {row.name}", where, row.feature)
+            cost = costs.get(row.name) if costs else 0
+            if cost and row.name != "loop":
+                self.block.cost += cost
             handler(self, row, imm, at)
+            if cost and row.name == "loop":
+                self.block.cost += cost
 
     def op_block(self, row: OpRow, imm: FuncType, at: int) -> None:
         self.stack.settle(at)

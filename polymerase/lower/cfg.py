@@ -9,17 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from polymerase.ir.nodes import Const, Eval, Expr, Get, Logic, Null, Return, Set, Stmt, Var
+from polymerase.ir.nodes import Charge, Const, Eval, Expr, Get, Logic, Null, Return, Set, Stmt, Var
 from polymerase.ir.walk import TRAPS, WRITES, effects, negate
 from polymerase.wasm.types import ValType
 
 
 class Block:
-    """A straight line of statements. `reverse_postorder` fills in `id` and `preds`, each once; EXIT has none."""
+    """A straight line of statements. `reverse_postorder` fills in `id` and `preds`, each once; EXIT has none.
 
-    __slots__ = ("id", "preds", "stmts", "term")
+    `cost` is the fuel that the block's instructions take, all of it before the first of them runs; 0 if not metered.
+    What a path through the graph costs is the same before and after each simplification.
+    """
+
+    __slots__ = ("cost", "id", "preds", "stmts", "term")
 
     def __init__(self) -> None:
+        self.cost = 0
         self.stmts: list[Stmt] = []
         self.term: Term | None = None
         self.preds: list[Block] = []
@@ -159,7 +164,7 @@ def _thread(entry: Block) -> Block:
     goes: dict[Block, Block] = {}
     for block in reversed(order):
         term = block.term
-        if isinstance(term, Goto) and not block.stmts and term.to is not block:
+        if isinstance(term, Goto) and not block.stmts and not block.cost and term.to is not block:
             goes[block] = goes.get(term.to, term.to)
     for block in order:
         # A loop of empty blocks maps a block to itself: leave it alone.
@@ -195,6 +200,7 @@ def _join(order: list[Block]) -> bool:
             if to is EXIT or to is block or len(to.preds) != 1 or to is order[0]:
                 break
             block.stmts.extend(to.stmts)
+            block.cost += to.cost
             block.term = to.term
             gone.add(to)
     return bool(gone)
@@ -218,9 +224,11 @@ def _copy_last_blocks(order: list[Block]) -> bool:
         for pred in block.preds:
             if isinstance(pred.term, Goto):
                 pred.stmts.extend(block.stmts)
+                pred.cost += block.cost
                 pred.term = None
             else:
                 copy = Block()
+                copy.cost = block.cost
                 copy.stmts = list(block.stmts)
                 redirect(pred, {block: copy})
             changed = True
@@ -242,7 +250,8 @@ def _return_what_was_set(block: Block) -> None:
 
 
 def _short_circuit(order: list[Block]) -> bool:
-    """Join a branch and the branch it leads to into one, where both share a target and nothing lies between."""
+    """Join a branch and the branch it leads to into one, where both share a target and nothing lies between: no
+    charge either, as the second condition is paid for only where it is reached."""
     changed = False
     for block in reversed(order):
         while isinstance(first := block.term, Branch):
@@ -253,6 +262,7 @@ def _short_circuit(order: list[Block]) -> bool:
                     and to is not EXIT
                     and len(to.preds) == 1
                     and not to.stmts
+                    and not to.cost
                     and isinstance(second, Branch)
                     and (second.then is other or second.orelse is other)
                     and to is not order[0]
@@ -280,6 +290,11 @@ def _short_circuit(order: list[Block]) -> bool:
             if block.term.then is block.term.orelse:
                 break
     return changed
+
+
+def statements_of(block: Block) -> list[Stmt]:
+    """What the block does before its terminator, its charge first."""
+    return [Charge(block.cost, block_at(block)), *block.stmts] if block.cost else block.stmts
 
 
 def block_at(block: Block) -> int:

@@ -43,7 +43,7 @@ from polymerase.ir.nodes import (
     While,
 )
 from polymerase.ir.walk import TRAPS, WRITES, effects, negate
-from polymerase.lower.cfg import EXIT, Block, Branch, Choose, Goto, NewTemp, block_at, successors
+from polymerase.lower.cfg import EXIT, Block, Branch, Choose, Goto, NewTemp, block_at, statements_of, successors
 from polymerase.lower.dominators import find_loops
 from polymerase.lower.flat import Flat
 from polymerase.lower.tree import Tree, loop_depth
@@ -418,7 +418,7 @@ class _Structure:
         """Write x's own statements and its terminator with what is inlined there. An inlined block that ends the
         list is not written but returned."""
         block = self.order[x]
-        out.extend(block.stmts)
+        out.extend(statements_of(block))
         match block.term:
             case None:
                 return None, False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from polymerase.ir.nodes import Const, Get, If, Return, Set, Stmt, Switch, Var, While
-from polymerase.lower.cfg import EXIT, Block, Branch, Choose, Goto, NewTemp, block_at, single_ways_in
+from polymerase.lower.cfg import EXIT, Block, Branch, Choose, Goto, NewTemp, block_at, single_ways_in, statements_of
 from polymerase.wasm.types import I32
 
 
@@ -34,7 +34,7 @@ class Flat:
 
     def block(self, x: int, level: int) -> list[Stmt]:
         block = self.order[x]
-        out = list(block.stmts)
+        out = list(statements_of(block))
         match block.term:
             case None:
                 pass

@@ -111,6 +111,8 @@ class _Constants:
                 return s, None
             case n.Return():
                 return replace(s, es=tuple(_use(e, known) for e in s.es)), None
+            case n.Charge():
+                return s, known
             case n.Continue() | n.TailCall() | n.Unreachable():
                 return s, None
             case _:

@@ -102,7 +102,7 @@ class _Liveness:
                 for var in vars_:
                     live &= ~self.bit(var)
                 return s, live | reads
-            case n.Eval() | n.GlobalSet() | n.Store():
+            case n.Eval() | n.GlobalSet() | n.Store() | n.Charge():
                 return s, live | reads
             case n.If(cond=cond, at=at):
                 then, live_then = self.body(s.then, live, on_break, on_continue)

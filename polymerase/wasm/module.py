@@ -163,3 +163,7 @@ class Module:
     def func_type(self, i: int) -> FuncType:
         """The type of function `i` of the function index space."""
         return self.types[self.func_types[i]]
+
+    def value_slots(self, i: int) -> int:
+        """How many parameters and locals the defined function `i` of the function index space has."""
+        return len(self.func_type(i).params) + sum(count for count, _ in self.codes[i - self.imported_funcs].locals)

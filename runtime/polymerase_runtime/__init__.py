@@ -7,6 +7,7 @@ All that embedders and emitted code may use is here by name. The operations of t
 from __future__ import annotations
 
 from .border import deep_stack
+from .controls import exhausted, refuel, stop
 from .func import Caller, Func, HostFunc
 from .globals import Global
 from .instance import CodeSource, Exports, Instance, instantiate, ref_func
@@ -255,6 +256,7 @@ __all__ = [
     "TailCall",
     "Trap",
     "deep_stack",
+    "exhausted",
     "f32_abs",
     "f32_add",
     "f32_ceil",
@@ -437,11 +439,14 @@ __all__ = [
     "pack_u32",
     "ref_func",
     "ref_is_null",
+    "refuel",
+    "refuel",
     "s64_div_s",
     "s64_div_u",
     "s64_rem_s",
     "s64_rem_u",
     "sqrt",
+    "stop",
     "table_copy",
     "table_fill",
     "table_get",

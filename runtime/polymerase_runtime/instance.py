@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol, cast
 
+from . import controls as _controls
 from . import memory as _memory
 from . import numeric as _numeric
 from . import spelling as _spelling
@@ -100,6 +101,7 @@ class Instance:
         self.globals: list[Global] = []
         self.wasi: Wasi | None = None  # what `wasi` was given
         self.depth = depth_of(info.frame_slots)
+        self.meter: _controls.Meter | None = None  # with metered code
         self._funcs: dict[int, Func] = {}
 
     def __repr__(self) -> str:
@@ -162,12 +164,15 @@ HELPERS: dict[str, Any] = {
     **{name: op for name, op in vars(_table).items() if name.startswith("table_")},
     **{name: vars(_spelling)[name] for name in _spelling.__all__},
     "TailCall": TailCall,
+    "exhausted": _controls.exhausted,
     "make_trampoline": make_trampoline,
     "ref_func": ref_func,
     "ref_is_null": ref_is_null,
+    "refuel": _controls.refuel,
+    "stop": _controls.stop,
     "unreachable": unreachable,
 }
-Instance.leaf_names = frozenset(HELPERS) - {"TailCall", "make_trampoline"}
+Instance.leaf_names = frozenset(HELPERS) - {"TailCall", "make_trampoline", "refuel"}
 
 
 def instantiate(
@@ -224,6 +229,7 @@ def begin(
     namespace = instance.namespace
     namespace.update(HELPERS)
     namespace["instance"] = namespace["__polymerase__"] = instance
+    _controls.install(instance)
     code.bind(namespace)
     if not info.frame_slots:
         instance.depth = depth_of(max(map(_slots, namespace.values())))

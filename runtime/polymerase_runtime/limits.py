@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 FuelCosts = Union[int, Mapping[str, int], Callable[[str], int]]
 OnFuel = Union[str, Callable[["Instance"], int]]
+ON_FUEL = ("trap", "suspend")
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,66 @@ class Limits:
     interruptible: bool = True
     floats: bool = True
     deterministic: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises TypeError, ValueError naming the field and its value."""
+        for name in ("memory_pages", "table_elements", "total_bytes", "call_depth", "value_slots", "fuel"):
+            value = getattr(self, name)
+            if value is not None:
+                _require_int(name, value)
+        for name in ("interruptible", "floats", "deterministic"):
+            value = getattr(self, name)
+            if type(value) is not bool:
+                raise TypeError(f"{name}: expected True or False, got {value!r:.60}")
+        deadline = self.deadline
+        if deadline is not None:
+            if type(deadline) not in (int, float):
+                raise TypeError(f"deadline: expected a number of seconds, got {deadline!r:.60}")
+            if not 0 < deadline <= MAX_DEADLINE:
+                raise ValueError(
+                    f"deadline: expected more than 0 seconds, at most {MAX_DEADLINE}, got {deadline!r:.60}"
+                )
+        costs = self.fuel_costs
+        if isinstance(costs, Mapping):
+            for name, cost in costs.items():
+                if type(name) is not str:
+                    raise TypeError(f"fuel_costs: expected names of instructions, got {name!r:.60}")
+                _require_int(f"fuel_costs[{name!r:.60}]", cost)
+        elif not callable(costs):
+            _require_int("fuel_costs", costs)
+        if isinstance(self.on_fuel, str):
+            if self.on_fuel not in ON_FUEL:
+                raise ValueError(f"on_fuel: expected {' or '.join(map(repr, ON_FUEL))}, got {self.on_fuel!r:.60}")
+        elif not callable(self.on_fuel):
+            raise TypeError(
+                f"on_fuel: expected {' or '.join(map(repr, ON_FUEL))} or a callable, got {self.on_fuel!r:.60}"
+            )
+
+
+MAX_DEADLINE = 10**9  # seconds: more than clocks hold
+
+
+def _require_int(name: str, value: object) -> None:
+    if type(value) is not int:
+        raise TypeError(f"{name}: expected an int, got {value!r:.60}")
+    if value < 0:
+        raise ValueError(f"{name}: expected 0 or more, got {_shown(value)}")
+
+
+def _shown(value: int) -> str:
+    """Python refuses to print huge ints."""
+    return str(value) if value.bit_length() < 200 else f"an int of {value.bit_length()} bits"
+
+
+def fuel_cost(costs: FuelCosts, name: str) -> int:
+    """What the instruction `name` costs. TypeError, ValueError where a function gives no cost."""
+    if isinstance(costs, int):
+        return costs
+    if isinstance(costs, Mapping):
+        return costs.get(name, 1)
+    cost = costs(name)
+    _require_int(f"fuel_costs({name!r})", cost)
+    return cost
 
 
 UNLIMITED = Limits()

@@ -118,7 +118,9 @@ class ModuleInfo(NamedTuple):
     `typed_tables` are the pairs (table, smallest index of the type) that the code calls through. `wasm_names` holds
     names of functions as the module gives them, hostile text included. `frame_slots` is the largest number of Python
     locals and stack slots of a function, 0 if unknown: it bounds how deep guest code may recurse. `digest` is the
-    SHA-256 of the module's bytes in hex, by which what is kept of a module's run is told from another's.
+    SHA-256 of the module's bytes in hex, by which what is kept of a module's run is told from another's. `controls` are
+    what the code was compiled with, sorted: "depth", "deterministic", "fuel", "no_floats", "polls" (see controls.py);
+    `fuel_costs` what each instruction costs (with "fuel"), sorted by name, none missing.
     """
 
     name: str
@@ -141,3 +143,5 @@ class ModuleInfo(NamedTuple):
     abi: int = ABI
     frame_slots: int = 0
     digest: str = ""
+    controls: tuple[str, ...] = ()
+    fuel_costs: tuple[tuple[str, int], ...] = ()
