@@ -145,18 +145,22 @@ class Module:
         imports: Mapping[str, Mapping[str, object]] | None = None,
         *,
         wasi: Wasi | None = None,
-        limits: Limits = UNLIMITED,
+        limits: Limits | None = None,
     ) -> Instance:
         """A new instance in the state that one of this module was in when `Instance.snapshot` was called, in this or
         another process; nothing of the guest's is run. To make many, read the bytes once: `Snapshot(data)`.
 
         `imports` as for `instantiate`: functions and constants are those given now, while imported memories, tables
         and mutable globals are overwritten with what was saved. `wasi`, a new one, gives streams, folders, clocks and
-        randomness; arguments, environment and open files are those saved. `limits` as for `instantiate`.
+        randomness; arguments, environment and open files are those saved. `limits` as for `instantiate`; but of fuel
+        that was limited as much is left as then, unless `limits` does not limit it. None limits that alone.
 
         Raises SnapshotError, which says what is wrong and where, if the snapshot is damaged, of another module, or
         needs what is not there any more; LinkError; UnsupportedError; ValueError if `wasi` serves another instance.
         """
+        if not isinstance(snapshot, Snapshot):
+            snapshot = Snapshot(snapshot, keep=False)
+        limits = snapshot.limits if limits is None else limits
         code, blob = self._compiled(limits)
         wasi = wasi or self._default_wasi(limits)
         return restore(code.info, code, snapshot, imports, wasi=wasi, blob=blob, limits=limits)

@@ -14,18 +14,21 @@ from typing import TYPE_CHECKING, Any, Callable
 from ..func import Func
 from ..globals import Global, GlobalCell
 from ..instance import CodeSource, Instance, begin, bind_exports, bind_state, references, too_large
-from ..limits import UNLIMITED, Limits
+from ..limits import Limits
 from ..memory import MAX_PAGES, PAGE, Memory
 from ..table import MAX_ELEMENTS, Table
 from ..traps import SnapshotError
 from ..types import GlobalType, MemoryType, ModuleInfo, SizeLimits, TableType
 from ..values import show
-from .format import Bytes, SavedGlobal, SavedTable, SavedWasi, Snapshot, State, encode
+from . import stack
+from .format import Bytes, SavedFuel, SavedTable, SavedValue, SavedWasi, Snapshot, State, encode
 
 if TYPE_CHECKING:
     from ..wasi import Wasi
 
 __all__ = ["Snapshot", "restore", "take"]
+
+_MOST = (1 << 64) - 1  # units of fuel that can be said
 
 
 # --- Taking
@@ -52,6 +55,8 @@ def take(instance: Instance, compress: int = 1) -> bytes:
         values,
         [not namespace[f"data_seg{i}"] for i in range(len(info.datas))],
         [not namespace[f"elem_seg{i}"] for i in range(len(info.elems))],
+        _fuel(instance),
+        stack.save(instance, references.value),
         _wasi_state(instance),
     )
     return encode(state, compress)
@@ -100,20 +105,31 @@ class _References:
                 run = []
         return SavedTable(len(table), tuple(runs))
 
-    def saved_global(self, i: int, t: GlobalType) -> SavedGlobal:
+    def saved_global(self, i: int, t: GlobalType) -> SavedValue:
         info = self.instance.info
         value = self.instance.namespace[info.global_names[i]]
-        if i in info.global_cells:
-            value = value.value
-        if value is not None and t.type == "funcref":
-            value = self.index(value, f"global {i}")
-        elif value is not None and t.type == "externref":
-            raise SnapshotError(f"cannot snapshot: global {i}: {_host_object(value)}")
-        return SavedGlobal(t.type, value)
+        return self.value(t.type, value.value if i in info.global_cells else value, f"global {i}")
+
+    def value(self, t: str, value: Any, where: str) -> SavedValue:
+        """A value of type `t`; errors say `where` it is."""
+        if value is not None and t == "funcref":
+            value = self.index(value, where)
+        elif value is not None and t == "externref":
+            raise SnapshotError(f"cannot snapshot: {where}: {_host_object(value)}")
+        return SavedValue(t, value)
 
 
 def _host_object(value: object) -> str:
     return f"{show(value)} is an object of the host's"
+
+
+def _fuel(instance: Instance) -> SavedFuel | None:
+    meter = instance.meter
+    if meter is None:
+        return None
+    left = meter.reserve + instance.namespace["fuel"]
+    used = min(meter.granted - left, _MOST)
+    return SavedFuel(None if meter.endless else min(left, _MOST), used)
 
 
 def _wasi_state(instance: Instance) -> SavedWasi | None:
@@ -142,13 +158,16 @@ def restore(
     *,
     wasi: Wasi | None = None,
     blob: bytes = b"",
-    limits: Limits = UNLIMITED,
+    limits: Limits | None = None,
 ) -> Instance:
     """A new instance in the state that `snapshot`, bytes or a Snapshot, was taken in; other arguments as `instantiate`.
 
     Imported functions and immutable globals are those given now. Imported memories, tables and mutable globals are
     part of the state: they are grown and written. `wasi`, which must serve no other instance, gives streams, folders,
     clocks and randomness; the guest's arguments, environment and open files are those saved.
+
+    If the snapshot was taken under a limit of fuel, what was left then is left; `limits` None is that limit alone, and
+    limits without one free the instance of it. A suspended call is one again, and needs the interpreter.
 
     Raises SnapshotError, LinkError, PolymeraseError if a memory or table is too large for this machine, ValueError if
     `wasi` serves another instance; what was given is as before.
@@ -157,6 +176,8 @@ def restore(
         snapshot = Snapshot(snapshot, keep=False)
     _check(snapshot, info, wasi)
     process = None if wasi is None else getattr(wasi, "_process", None)
+    if limits is None:
+        limits = snapshot.limits
     served = process is not None and process.serves
     if served and _uses_wasi(info):
         raise ValueError("wasi: serves another instance; a restored one takes a new Wasi")
@@ -207,6 +228,8 @@ def _restore(
         instance.namespace[f"elem_seg{i}"] = [] if snapshot.dropped_elems[i] else references(instance, elem)
     for i, data in enumerate(info.datas):
         instance.namespace[f"data_seg{i}"] = b"" if snapshot.dropped_datas[i] else blob[data.start : data.end]
+    _set_fuel(instance, snapshot.fuel)
+    suspension = None if snapshot.stack is None else stack.restored(instance, snapshot.stack)
     bind_exports(instance)
     take_up = _reopened(snapshot, wasi)
 
@@ -219,6 +242,8 @@ def _restore(
     for g, (t, value) in zip(global_cells, values):
         if t.mutable:
             g.cell.value = value
+    if suspension is not None:
+        stack.suspend(instance, suspension)
     return instance
 
 
@@ -268,6 +293,16 @@ def _overwrite(memory: Memory, pieces: Sequence[tuple[int, bytes]]) -> None:
             data[at : at + PAGE] = zeros
     for at, piece in pieces:
         data[at : at + len(piece)] = piece
+
+
+def _set_fuel(instance: Instance, saved: SavedFuel | None) -> None:
+    meter = instance.meter
+    if meter is None or saved is None:
+        return
+    if saved.left is not None and not meter.endless:
+        meter.reserve = saved.left
+        instance.namespace["fuel"] = 0
+    meter.granted = meter.reserve + instance.namespace["fuel"] + saved.used
 
 
 def _reopened(snapshot: Snapshot, wasi: Wasi | None) -> Callable[[], None]:

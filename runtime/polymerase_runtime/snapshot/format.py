@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Union
 
+from ..limits import UNLIMITED, Limits
 from ..memory import MAX_PAGES, PAGE, Buffer
 from ..numeric import f32_reinterpret_i32, f64_reinterpret_i64, i32_reinterpret_f32, i64_reinterpret_f64
 from ..traps import SnapshotError
@@ -28,9 +29,11 @@ _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
 _PAIR = struct.Struct("<II")
 _CHUNK = struct.Struct("<III")
+_FUEL = struct.Struct("<BQQ")
+_FRAME = struct.Struct("<IIII")
 _DESCRIPTOR = struct.Struct("<IBQQH")
 
-SECTIONS = ("", "memories", "tables", "globals", "segments", "wasi")
+SECTIONS = ("", "memories", "tables", "globals", "segments", "fuel", "stack", "WASI")
 _TYPES = {"i32": 0x7F, "i64": 0x7E, "f32": 0x7D, "f64": 0x7C, "v128": 0x7B, "funcref": 0x70, "externref": 0x6F}
 _TYPE_NAMES = {code: t for t, code in _TYPES.items()}
 _SIZES = {"i32": 4, "i64": 8, "f32": 4, "f64": 8, "v128": 16, "funcref": 4, "externref": 4}
@@ -64,11 +67,34 @@ class SavedTable(NamedTuple):
     runs: tuple[tuple[int, tuple[int, ...]], ...]
 
 
-class SavedGlobal(NamedTuple):
-    """A global's type, and its value in internal form; of a reference the function's index, or None."""
+class SavedValue(NamedTuple):
+    """A value and its type: in internal form; of a reference the function's index, or None."""
 
     type: str
     value: Any
+
+
+class SavedFuel(NamedTuple):
+    """An instance's fuel, in units; `left` None: without a limit."""
+
+    left: int | None
+    used: int
+
+
+class SavedFrame(NamedTuple):
+    """A function of a suspended stack: its index, where to go on, a checksum of its prepared body, its registers."""
+
+    func: int
+    pc: int
+    body: int
+    registers: tuple[SavedValue, ...]
+
+
+class SavedStack(NamedTuple):
+    """A suspended call: frames, outermost first; `awaiting`: the innermost one waits for a host function's results."""
+
+    awaiting: bool
+    frames: tuple[SavedFrame, ...]
 
 
 class SavedDescriptor(NamedTuple):
@@ -109,10 +135,12 @@ class State(NamedTuple):
     digest: str
     memories: Sequence[Buffer]
     tables: Sequence[SavedTable]
-    globals: Sequence[SavedGlobal]
+    globals: Sequence[SavedValue]
     dropped_datas: Sequence[bool]
     dropped_elems: Sequence[bool]
-    wasi: SavedWasi | None
+    fuel: SavedFuel | None = None
+    stack: SavedStack | None = None
+    wasi: SavedWasi | None = None
 
 
 # --- Writing
@@ -125,8 +153,13 @@ def encode(state: State, level: int) -> bytes:
     _write_section(out, 2, _tables(state.tables))
     _write_section(out, 3, _globals(state.globals))
     _write_section(out, 4, _bits(state.dropped_datas) + _bits(state.dropped_elems))
+    if state.fuel is not None:
+        left, used = state.fuel
+        _write_section(out, 5, _FUEL.pack(left is not None, left or 0, used))
+    if state.stack is not None:
+        _write_section(out, 6, _stack(state.stack))
     if state.wasi is not None:
-        _write_section(out, 5, _wasi(state.wasi))
+        _write_section(out, 7, _wasi(state.wasi))
     HEADER.pack_into(out, 0, MAGIC, VERSION, 0, bytes.fromhex(state.digest), len(out) + 4)
     out += _U32.pack(zlib.crc32(out))
     return bytes(out)
@@ -183,17 +216,26 @@ def _tables(tables: Sequence[SavedTable]) -> bytes:
     return b"".join(parts)
 
 
-def _globals(saved: Sequence[SavedGlobal]) -> bytes:
-    parts = [_U32.pack(len(saved))]
-    for t, value in saved:
-        if t == "f32":
-            value = i32_reinterpret_f32(value)
-        elif t == "f64":
-            value = i64_reinterpret_f64(value)
-        elif value is None:
-            value = NULL
-        size = _SIZES[t]
-        parts.append(bytes((_TYPES[t],)) + (value & (1 << 8 * size) - 1).to_bytes(size, "little"))
+def _globals(saved: Sequence[SavedValue]) -> bytes:
+    return _U32.pack(len(saved)) + b"".join([_value(t, value) for t, value in saved])
+
+
+def _value(t: str, value: Any) -> bytes:
+    if t == "f32":
+        value = i32_reinterpret_f32(value)
+    elif t == "f64":
+        value = i64_reinterpret_f64(value)
+    elif value is None:
+        value = NULL
+    size = _SIZES[t]
+    return bytes((_TYPES[t],)) + int(value & (1 << 8 * size) - 1).to_bytes(size, "little")
+
+
+def _stack(saved: SavedStack) -> bytes:
+    parts = [bytes((saved.awaiting,)), _U32.pack(len(saved.frames))]
+    for func, pc, body, registers in saved.frames:
+        parts.append(_FRAME.pack(func, pc, body, len(registers)))
+        parts += [_value(t, value) for t, value in registers]
     return b"".join(parts)
 
 
@@ -241,9 +283,11 @@ class Snapshot:
     digest: str
     memories: tuple[SavedMemory, ...]
     tables: tuple[SavedTable, ...]
-    globals: tuple[SavedGlobal, ...]
+    globals: tuple[SavedValue, ...]
     dropped_datas: tuple[bool, ...]
     dropped_elems: tuple[bool, ...]
+    fuel: SavedFuel | None
+    stack: SavedStack | None
     wasi: SavedWasi | None
 
     def __init__(self, data: Bytes, *, keep: bool = True) -> None:
@@ -261,15 +305,22 @@ class Snapshot:
         r.section(2)
         self.tables = tuple([r.table(i) for i in range(r.count(8, "tables"))])
         r.section(3)
-        self.globals = tuple([r.one_global(i) for i in range(r.count(5, "globals"))])
+        self.globals = tuple([r.value(f"global {i}") for i in range(r.count(5, "globals"))])
         r.section(4)
         self.dropped_datas = r.bits("data segments")
         self.dropped_elems = r.bits("element segments")
-        self.wasi = r.wasi() if r.optional_section(5) else None
+        self.fuel = r.fuel() if r.optional_section(5) else None
+        self.stack = r.stack() if r.optional_section(6) else None
+        self.wasi = r.wasi() if r.optional_section(7) else None
         r.finish()
 
     def __repr__(self) -> str:
         return f"<Snapshot of {len(self.data)} bytes, of module {self.digest[:8]}>"
+
+    @property
+    def limits(self) -> Limits:
+        """What a restored instance is limited to by default: the fuel that was left, if it was limited."""
+        return UNLIMITED if self.fuel is None else Limits(fuel=self.fuel.left)
 
     def pieces(self, i: int) -> Iterator[tuple[int, bytes]] | list[tuple[int, bytes]]:
         """The contents of memory `i`: offsets and bytes. SnapshotError where they cannot be unpacked."""
@@ -437,12 +488,13 @@ class _Reader:
             least = start + n + 1
         return SavedTable(size, tuple(runs))
 
-    def one_global(self, i: int) -> SavedGlobal:
-        code = self.raw(1, f"global {i}")[0]
+    def value(self, what: str) -> SavedValue:
+        """A value with its type."""
+        code = self.raw(1, what)[0]
         t = _TYPE_NAMES.get(code)
         if t is None:
-            raise _fault(self.at - 1, f"global {i}: no type has code {code:#x}")
-        value: Any = int.from_bytes(self.raw(_SIZES[t], f"global {i}"), "little")
+            raise _fault(self.at - 1, f"{what}: no type has code {code:#x}")
+        value: Any = int.from_bytes(self.raw(_SIZES[t], what), "little")
         if t == "f32":
             value = f32_reinterpret_i32(value)
         elif t == "f64":
@@ -450,8 +502,8 @@ class _Reader:
         elif value == NULL and t in ("funcref", "externref"):
             value = None
         elif t == "externref":
-            raise _fault(self.at - 4, f"global {i}: an externref that is not null")
-        return SavedGlobal(t, value)
+            raise _fault(self.at - 4, f"{what}: an externref that is not null")
+        return SavedValue(t, value)
 
     def bits(self, what: str) -> tuple[bool, ...]:
         at = self.at
@@ -460,6 +512,29 @@ class _Reader:
         if n & 7 and packed[-1] >> (n & 7):
             raise _fault(at, f"{what}: more bits than the {n} there are")
         return tuple([packed[i >> 3] >> (i & 7) & 1 == 1 for i in range(n)])
+
+    def fuel(self) -> SavedFuel:
+        at = self.at
+        limited, left, used = self.take(_FUEL, "the fuel")
+        if limited > 1 or not limited and left:
+            raise _fault(at, f"fuel: {limited} says neither that there is a limit nor that there is none")
+        return SavedFuel(left if limited else None, used)
+
+    def stack(self) -> SavedStack:
+        at = self.at
+        awaiting = self.raw(1, "the stack")[0]
+        count = self.count(_FRAME.size, "frames")
+        if awaiting > 1 or not count:
+            raise _fault(at, f"stack: {count} frames, and {awaiting} for whether the last one waits")
+        frames = []
+        for k in range(count):
+            at = self.at
+            func, pc, body, n = self.take(_FRAME, f"frame {k}")
+            if n * 5 > self.end - self.at:
+                raise _fault(at, f"frame {k}: {n} registers, but {self.end - self.at} bytes are left in the section")
+            registers = tuple([self.value(f"frame {k}: register {i}") for i in range(n)])
+            frames.append(SavedFrame(func, pc, body, registers))
+        return SavedStack(awaiting == 1, tuple(frames))
 
     def wasi(self) -> SavedWasi:
         arguments = tuple([self._plain(f"argument {i}") for i in range(self.count(4, "arguments"))])

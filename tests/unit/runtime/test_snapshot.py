@@ -15,6 +15,7 @@ from polymerase import (
     FuncType,
     Global,
     GlobalType,
+    Limits,
     LinkError,
     Memory,
     Module,
@@ -479,7 +480,7 @@ def build(module: Module, **parts: bytes) -> bytes:
     }
     data = b"\x89PMSNAP\n" + struct.pack("<HH", 1, 0)
     data += bytes.fromhex(Snapshot(module.instantiate(imports()).snapshot()).digest) + bytes(8)
-    for code, payload in enumerate({**plain, **parts}.values(), 1):
+    for code, payload in zip([1, 2, 3, 4, 7], {**plain, **parts}.values(), strict=False):
         data += struct.pack("<BQ", code, len(payload)) + payload
     return resealed(data + bytes(4))
 
@@ -578,3 +579,65 @@ def test_bombs_stop_at_the_size_they_say(module: Module) -> None:
 
 def test_errors_are_polymerase_errors() -> None:
     assert issubclass(SnapshotError, PolymeraseError)
+
+
+# --- Fuel
+
+SPIN = """
+(module
+  (func (export "spin") (param i32)
+    (loop $l (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))))
+"""
+
+
+def fuel(instance: Any) -> tuple[Any, Any]:
+    meter = instance.meter
+    if meter is None or meter.endless:
+        return None, None
+    left = meter.reserve + instance.namespace["fuel"]
+    return left, meter.granted - left
+
+
+def test_fuel_goes_on_where_it_was(wat: Wat) -> None:
+    module = Module(wat(SPIN))
+    one = module.instantiate(limits=Limits(fuel=100_000))
+    one.exports.spin(100)
+    left, used = fuel(one)
+    assert 100_000 == left + used
+    data = one.snapshot()
+    assert (left, used) == fuel(module.restore(data))
+    two = module.restore(data, limits=Limits(fuel=10**9))
+    assert (left, used) == fuel(two)
+    for instance in (one, two):
+        instance.exports.spin(1000)
+    assert fuel(one) == fuel(two)
+    assert one.snapshot() == two.snapshot()
+    with pytest.raises(Trap, match="all fuel consumed"):
+        two.exports.spin(10**9)
+    empty = module.restore(two.snapshot())
+    assert fuel(two) == fuel(empty)
+
+
+def test_fuel_is_free_if_the_limits_say_so(wat: Wat) -> None:
+    module = Module(wat(SPIN))
+    one = module.instantiate(limits=Limits(fuel=1000))
+    one.exports.spin(10)
+    two = module.restore(one.snapshot(), limits=Limits())
+    two.exports.spin(10_000)
+    assert (None, None) == fuel(two)
+    three = module.restore(two.snapshot(), limits=Limits(fuel=500))
+    assert (500, 0) == fuel(three)
+
+
+@pytest.mark.parametrize(
+    ("payload", "error"),
+    [
+        (struct.pack("<BQQ", 2, 0, 0), "fuel: 2 says neither"),
+        (struct.pack("<BQQ", 0, 1, 0), "fuel: 0 says neither"),
+        (struct.pack("<BQ", 1, 0), "the section ends within the fuel"),
+    ],
+)
+def test_fuel_that_makes_no_sense(module: Module, payload: bytes, error: str) -> None:
+    plain = build(module)
+    with pytest.raises(SnapshotError, match=error):
+        Snapshot(resealed(plain[:-4] + struct.pack("<BQ", 5, len(payload)) + payload + plain[-4:]))

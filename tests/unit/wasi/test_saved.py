@@ -30,7 +30,7 @@ from polymerase_runtime.wasi.saved import reopen, save, take_up
 
 def packed(saved: SavedWasi) -> SavedWasi:
     """What is read of what is written of `saved`."""
-    read = Snapshot(encode(State("0" * 64, [], [], [], [], [], saved), 1)).wasi
+    read = Snapshot(encode(State("0" * 64, [], [], [], [], [], wasi=saved), 1)).wasi
     assert read == saved
     return read
 
