@@ -18,6 +18,7 @@ COMMAND = ("-target", "wasm32-wasi")
 EXAMPLES = {
     "fib": LIBRARY,
     "host": (*LIBRARY, "-Wl,--export-memory"),
+    "life": (*LIBRARY, "-Wl,--export-memory"),
     "wordcount": COMMAND,
     "mandelbrot": COMMAND,
     "sha256sum": COMMAND,

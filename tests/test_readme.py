@@ -1,4 +1,5 @@
-"""README.md shows only what was run: its sessions are run here. `pytest --update` writes down what they print now."""
+"""README.md and the tutorial show only what was run: their sessions are run here. `pytest --update` writes down what
+those of the shell print now."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+PAGES = ("README.md", "docs/tutorial.md")
 PROMPT = "    $ "
 INDENT = "    "
 
@@ -49,8 +51,9 @@ def folder(root: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_shell_sessions(root: Path, folder: Path, update: bool) -> None:
-    text = (root / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", PAGES)
+def test_shell_sessions(root: Path, folder: Path, page: str, update: bool) -> None:
+    text = (root / page).read_text(encoding="utf-8")
     path = os.pathsep.join([str(folder / "bin"), os.environ["PATH"]])
     python_path = os.pathsep.join([str(root), str(root / "runtime"), str(folder)])
     env = {**os.environ, "PATH": path, "PYTHONPATH": python_path, "COLUMNS": "80"}
@@ -71,18 +74,20 @@ def test_shell_sessions(root: Path, folder: Path, update: bool) -> None:
         for start, end, now in reversed(ran):
             if comparable("\n".join(now)) != comparable("\n".join(lines[start:end])):
                 lines[start:end] = now
-        (root / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (root / page).write_text("\n".join(lines) + "\n", encoding="utf-8")
         return
-    assert ran
+    assert ran or page != "README.md"
     for start, end, now in ran:
         assert comparable("\n".join(lines[start:end])) == comparable("\n".join(now))
 
 
-def test_python_sessions(root: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (root / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", PAGES)
+def test_python_sessions(root: Path, folder: Path, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (root / page).read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     monkeypatch.chdir(folder)
-    test = doctest.DocTestParser().get_doctest("".join(blocks), {}, "README.md", "README.md", 0)
+    monkeypatch.setattr(sys, "path", list(sys.path))  # a session may add to it
+    test = doctest.DocTestParser().get_doctest("".join(blocks), {}, page, page, 0)
     said: list[str] = []
     results = doctest.DocTestRunner(verbose=False).run(test, out=said.append)
     assert (0, True) == (results.failed, results.attempted > 0), "".join(said)
