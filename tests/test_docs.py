@@ -81,6 +81,12 @@ def test_no_link_of_the_site_is_dead(site: Path) -> None:
     assert [] == dead
 
 
+def test_the_index_names_every_page(root: Path) -> None:
+    index = (root / "docs" / "README.md").read_text(encoding="utf-8")
+    missing = [path.name for path in (root / "docs").glob("*.md") if f"({path.name})" not in index]
+    assert ["README.md"] == missing
+
+
 def test_no_link_of_a_page_is_dead(root: Path) -> None:
     dead = []
     for path in [*(root / "docs").glob("*.md"), root / "README.md", *(root / "examples").glob("*.md")]:

@@ -16,7 +16,7 @@ from pdoc import render, render_helpers
 import polymerase
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PAGES = ("README.md", "tutorial.md", "life.md")  # of docs/, in the order in which they are listed
+FIRST = ("README.md", "tutorial.md")  # of the pages of docs/, these come first, the others by name
 
 # Attributes of public classes that are the runtime's own, or compiled code's: they change without notice.
 INTERNAL = frozenset(
@@ -80,7 +80,8 @@ def build(folder: Path) -> list[Path]:
         if isinstance(value, type) and issubclass(value, tuple):
             new: typing.Any = value.__new__
             new.__annotations__ = typing.get_type_hints(value)
-    pages = [read(path) for name in PAGES if (path := ROOT / "docs" / name).exists()]
+    docs = ROOT / "docs"
+    pages = [read(docs / name) for name in (*FIRST, *sorted({path.name for path in docs.glob("*.md")} - {*FIRST}))]
     render.configure(
         docformat="markdown", show_source=False, search=False, template_directory=Path(__file__).resolve().parent
     )
