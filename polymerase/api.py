@@ -17,7 +17,8 @@ from typing import Any
 
 from polymerase import driver
 from polymerase.code import LazyCode
-from polymerase.driver import Progress, Summary
+from polymerase.driver import CodeSource, Progress, Summary
+from polymerase.engine import ENGINES, Engine, Engines
 from polymerase.errors import LinkError, quote
 from polymerase.options import Controls, Options
 from polymerase_runtime import (
@@ -45,6 +46,7 @@ from polymerase_runtime import (
 from polymerase_runtime.limits import UNLIMITED
 from polymerase_runtime.package import WASI_MODULES
 from polymerase_runtime.snapshot import Snapshot, restore
+from polymerase_runtime.types import ModuleInfo
 from polymerase_runtime.wasi import Wasi
 
 __all__ = [
@@ -79,6 +81,7 @@ __all__ = [
     "run_entry",
 ]
 
+DEFAULT_ENGINE: Engine = "aot"
 SHOWN_NAMES = 20  # exports listed in an error
 
 
@@ -93,7 +96,7 @@ class Module:
         self.name = name
         self.options = options or Options()
         self.decoded = driver.load(bytes(memoryview(data)), name)  # bytes(5) would be five zeros
-        self._codes: dict[Controls, LazyCode] = {}  # what instances of the same controls share
+        self._codes: dict[Controls, Engines] = {}  # what instances of the same controls share
         self._blob: bytes | None = None
         self._lock = threading.Lock()
 
@@ -122,22 +125,24 @@ class Module:
         imports: Mapping[str, Mapping[str, object]] | None = None,
         *,
         wasi: Wasi | None = None,
+        engine: Engine = DEFAULT_ENGINE,
         limits: Limits = UNLIMITED,
     ) -> Instance:
         """A new instance, its start function run.
 
         `imports` maps module name to name to a callable, Memory, Table, Global, number or export of another instance.
         `wasi` serves what the module imports of WASI and `imports` does not give; by default one with this process's
-        standard streams, and no arguments, environment or folders. `limits` bounds what the instance may use; the code
-        is made for them, and shared by instances that need the same code.
+        standard streams, and no arguments, environment or folders. `engine` "aot" compiles functions when they are
+        first called, "interp" interprets, "auto" interprets and compiles what runs long. `limits` bounds what the
+        instance may use; the code is made for them, and shared by instances that need the same code.
 
-        Raises LinkError naming an import that is missing or of the wrong type; Trap from the start function, or from
-        segments that do not fit. A function that cannot be compiled is an UnsupportedError, naming it, when it is
-        called.
+        Raises ValueError for another engine; LinkError naming an import that is missing or of the wrong type; Trap from
+        the start function, or from segments that do not fit. A function that can neither be compiled nor interpreted is
+        an UnsupportedError, naming it, when it is called.
         """
-        code, blob = self._compiled(limits)
+        info, code, blob = self._source(engine, limits)
         wasi = wasi or self._default_wasi(limits)
-        return instantiate(code.info, code, imports, wasi=wasi, blob=blob, limits=limits)
+        return instantiate(info, code, imports, wasi=wasi, blob=blob, limits=limits)
 
     def restore(
         self,
@@ -145,6 +150,7 @@ class Module:
         imports: Mapping[str, Mapping[str, object]] | None = None,
         *,
         wasi: Wasi | None = None,
+        engine: Engine = DEFAULT_ENGINE,
         limits: Limits | None = None,
     ) -> Instance:
         """A new instance in the state that one of this module was in when `Instance.snapshot` was called, in this or
@@ -161,22 +167,25 @@ class Module:
         if not isinstance(snapshot, Snapshot):
             snapshot = Snapshot(snapshot, keep=False)
         limits = snapshot.limits if limits is None else limits
-        code, blob = self._compiled(limits)
+        info, code, blob = self._source(engine, limits)
         wasi = wasi or self._default_wasi(limits)
-        return restore(code.info, code, snapshot, imports, wasi=wasi, blob=blob, limits=limits)
+        return restore(info, code, snapshot, imports, wasi=wasi, blob=blob, limits=limits)
 
-    def _compiled(self, limits: Limits) -> tuple[LazyCode, bytes]:
-        """The code for these limits, and the bytes of the data segments."""
+    def _source(self, engine: Engine, limits: Limits) -> tuple[ModuleInfo, CodeSource, bytes]:
+        """The description and the code for an engine under these limits, and the bytes of the data segments."""
+        if engine not in ENGINES:
+            raise ValueError(f"engine is one of {', '.join(ENGINES)}, not {engine!r}")
         controls = driver.controls(limits)
         with self._lock:
-            code = self._codes.get(controls)
-            if code is None:
+            engines = self._codes.get(controls)
+            if engines is None:
                 if not controls.floats:
                     driver.check_floats(self.decoded)
-                code = self._codes[controls] = LazyCode(self.decoded, replace(self.options, controls=controls))
+                options = replace(self.options, controls=controls)
+                engines = self._codes[controls] = Engines(self.decoded, options, LazyCode(self.decoded, options))
             if self._blob is None:
                 self._blob = driver.data_blob(self.decoded)
-            return code, self._blob
+            return *engines.source(engine), self._blob
 
     def _default_wasi(self, limits: Limits) -> Wasi | None:
         """What serves the module's imports of WASI by default, if it has any."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from polymerase.errors import InternalError
 from polymerase.options import Options
-from polymerase_runtime.loading import define, is_loaded, make_stub
+from polymerase_runtime.loading import Load, define, is_loaded, make_stub
 from polymerase_runtime.types import ModuleInfo
 
 if TYPE_CHECKING:
@@ -47,11 +47,12 @@ class LazyCode:
         self.filename = code_filename(self._module)
         self.imported = sum(wanted.kind == "func" for wanted in self.info.imports)
 
-    def bind(self, namespace: dict[str, Any]) -> None:
-        """Put a stub for each function of the module into an instance's namespace."""
+    def bind(self, namespace: dict[str, Any], load: Load | None = None) -> None:
+        """Put a stub for each function of the module into an instance's namespace, which calls `load` (default:
+        `define`) when it is first called."""
         names = self.info.func_names
         for i in range(self.imported, len(names)):
-            namespace[names[i]] = make_stub(namespace, i, names[i], self.define)
+            namespace[names[i]] = make_stub(namespace, i, names[i], load or self.define)
 
     def define(self, namespace: dict[str, Any], i: int) -> None:
         """Put function `i` (of the function index space, not an imported one) into the namespace of an instance, in

@@ -17,6 +17,7 @@ from polymerase.errors import InternalError, LocatedError, MalformedError, Polym
 from polymerase.ir.nodes import Func
 from polymerase.ir.show import show as show_func
 from polymerase.lower import lower
+from polymerase.lower.prepare import Body, Loop, extract_loop, prepare
 from polymerase.options import Controls, Options
 from polymerase.wasm import floats
 from polymerase.wasm.decode import decode
@@ -25,6 +26,7 @@ from polymerase.wasm.ops import BY_NAME, ROWS
 from polymerase.wasm.types import ExternType
 from polymerase.wasm.validate import validate
 from polymerase_runtime.controls import NOT_EXECUTED, pays_for_all
+from polymerase_runtime.interpreter import Bodies, InterpretedCode
 from polymerase_runtime.limits import FuelCosts, Limits, fuel_cost
 from polymerase_runtime.types import ExportType, ImportType, ModuleInfo
 
@@ -33,9 +35,12 @@ __all__ = [
     "FunctionCompiler",
     "Progress",
     "Summary",
+    "body_of",
     "check_floats",
     "code_filename",
     "compile_in_memory",
+    "compile_loop",
+    "compile_mixed",
     "compile_package",
     "controls",
     "data_blob",
@@ -121,6 +126,38 @@ class FunctionCompiler:
                 i = self.module.imported_funcs + n
                 where = Where(self.module.file, i, self.module.names.funcs.get(i), self.module.codes[n].at)
                 raise InternalError("emit", f"{type(e).__name__}: {e}", where) from e
+
+
+def compile_mixed(module: Module, options: Options, interpreted: frozenset[int]) -> tuple[ModuleInfo, InterpretedCode]:
+    """Code objects for this Python but for the functions `interpreted` (indices of the index space), which are for the
+    interpreter, each prepared when it is first called. Raises UnsupportedError."""
+    first = module.imported_funcs
+    compiled = [n for n in range(len(module.codes)) if first + n not in interpreted]
+    with _no_cycles():
+        info, code = emit.compile_module(module, (ir_of(module, n, options) for n in compiled), options)
+    return info, InterpretedCode(Bodies(info, partial(body_of, module, controls=options.controls)), interpreted, code)
+
+
+def compile_loop(module: Module, i: int, header: int, options: Options) -> tuple[str, CodeType, Loop]:
+    """The loop headed by block `header` of the prepared body of function `i`: as the definition of a function, of this
+    name, and what it takes and gives. Raises UnsupportedError, InternalError."""
+    compiler = emit.FunctionCompiler(module, options)
+    name = f"{compiler.info().func_names[i]}_loop{header}"
+    with _no_cycles():
+        try:
+            loop = extract_loop(module, i - module.imported_funcs, header, options.controls)
+            return name, compiler.compile(opt.run(loop.f, module, options), name), loop
+        except (PolymeraseError, MemoryError):
+            raise
+        except Exception as e:
+            where = Where(module.file, i, module.names.funcs.get(i), module.codes[i - module.imported_funcs].at)
+            raise InternalError("compile_loop", f"{type(e).__name__}: {e}", where) from e
+
+
+def body_of(module: Module, i: int, controls: Controls) -> Body:
+    """The prepared body of function `i` of the index space. Raises UnsupportedError."""
+    with _no_cycles():
+        return prepare(module, i - module.imported_funcs, controls)
 
 
 def compile_package(module: Module, out: Path, options: Options, progress: Progress | None = None) -> Summary:

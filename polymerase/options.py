@@ -9,6 +9,8 @@ from typing import Literal
 Target = Literal["cpython", "pypy", "both"]
 TARGETS: tuple[Target, ...] = ("cpython", "pypy", "both")
 OPT_LEVELS = (0, 1, 2)
+Fallback = Literal["error", "warn", "silent"]
+FALLBACKS: tuple[Fallback, ...] = ("error", "warn", "silent")
 
 
 def running_target() -> Target:
@@ -57,6 +59,9 @@ class Options:
     `opt_level`: 0 runs no pass, 1 the cheap ones, 2 all. `disabled`: names of passes not to run at any level.
     `standalone`: copy the runtime into the package. `format`: run black over the package.
     `force`: replace an output folder that polymerase did not make. `controls`: what the code does for its embedder.
+    `fallback`: what happens to a function that cannot be compiled: "error", or it is interpreted, with a warning
+    ("warn") or without ("silent"). None: "error" for packages, "warn" in memory.
+    `interpret`: functions to interpret whatever happens: their names or indices, "*" for all.
     """
 
     target: Target = field(default_factory=running_target)
@@ -66,9 +71,13 @@ class Options:
     format: bool = False
     force: bool = False
     controls: Controls = UNCONTROLLED
+    fallback: Fallback | None = None
+    interpret: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.target not in TARGETS:
             raise ValueError(f"target is one of {', '.join(TARGETS)}, not {self.target!r}")
         if self.opt_level not in OPT_LEVELS:
             raise ValueError(f"opt_level is 0, 1 or 2, not {self.opt_level!r}")
+        if self.fallback not in (None, *FALLBACKS):
+            raise ValueError(f"fallback is one of {', '.join(FALLBACKS)}, not {self.fallback!r}")

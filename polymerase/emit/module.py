@@ -53,9 +53,9 @@ class Emitter:
         self.spell = kind(self.func_names, self.global_names, self.cells, canonical)
         self.functions = Functions(self.spell, controls, module.value_slots)
 
-    def function(self, f: Func) -> list[ast.stmt]:
-        """The statements that define `f`."""
-        return self.functions.function(f)
+    def function(self, f: Func, name: str = "") -> list[ast.stmt]:
+        """The statements that define `f`, under its own name or another one."""
+        return self.functions.function(f, name)
 
     def info(self, frame_slots: int = 0) -> ModuleInfo:
         """The description of the module; complete when all functions have been emitted."""
@@ -195,11 +195,11 @@ class FunctionCompiler:
         """The description of the module, without what functions bring with them: typed tables, sizes of frames."""
         return Emitter(self.module, self.target, self.controls).info()
 
-    def compile(self, f: Func) -> CodeType:
-        """The code of a module that defines `f`. InternalError."""
+    def compile(self, f: Func, name: str = "") -> CodeType:
+        """The code of a module that defines `f`, under its own name or another one. InternalError."""
         emitter = self._emitter or Emitter(self.module, self.target, self.controls)
         self._emitter = None  # an emitter that failed is in no state to go on
-        code = compile_statements(emitter.function(f), self.filename)
+        code = compile_statements(emitter.function(f, name), self.filename)
         self._emitter = emitter
         return code
 

@@ -75,12 +75,13 @@ class Functions:
         self._depth = 0  # levels of indentation
         self._fuel = FUEL  # the variable that holds the fuel
 
-    def function(self, f: Func) -> list[ast.stmt]:
-        """The statements that define `f`: a `def`, and the trampoline if it makes tail calls."""
+    def function(self, f: Func, name: str = "") -> list[ast.stmt]:
+        """The statements that define `f`: a `def`, and the trampoline if it makes tail calls. `name` is another name
+        than the function's own."""
         spell = self.spell
         spell.go(f.at)
         self._assigned = set()
-        name = spell.func_names[f.i]
+        name = name or spell.func_names[f.i]
         self._tail = False
         spell.calls = 0
         spell.lowest_callee = len(spell.func_names)

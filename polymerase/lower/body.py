@@ -56,7 +56,7 @@ def lower(module: Module, i: int, controls: Controls = UNCONTROLLED) -> Func:
     `controls.fuel` puts a charge at the start of each basic block, `controls.deterministic` makes NaNs canonical.
     Raises UnsupportedError for an instruction that is not compiled (SIMD).
     """
-    return _Lowering(module, i, controls).run()
+    return Lowering(module, i, controls).run()
 
 
 @lru_cache(maxsize=4)
@@ -89,13 +89,17 @@ class _Frame:
         self.params: list[Operand] = []
 
 
-class _Lowering:
-    """The state while one body is read. `block` is where statements go; None while code cannot be reached."""
+class Lowering:
+    """The state while one body is read. `block` is where statements go; None while code cannot be reached.
 
-    def __init__(self, module: Module, i: int, controls: Controls) -> None:
+    `calls_apart`: every call is a statement of its own, `t = f(…)`, whose operands hold no other call.
+    """
+
+    def __init__(self, module: Module, i: int, controls: Controls, calls_apart: bool = False) -> None:
         self.module = module
         self.costs = fuel_costs(controls.fuel)
         self.deterministic = controls.deterministic
+        self.calls_apart = calls_apart
         self.number = i
         self.i = module.imported_funcs + i
         self.code = module.codes[i]
@@ -116,16 +120,24 @@ class _Lowering:
         self.frames: list[_Frame] = []
 
     def run(self) -> Func:
+        """The function's IR."""
+        entry, order = self.graph()
+        body = structure(entry, order, self.new_temp)
+        self.release(order)
+        return Func(self.i, self.type, tuple(self.locals[: len(self.type.params)]), body, self.code.start)
+
+    def graph(self) -> tuple[Block, list[Block]]:
+        """The function's control flow graph: its entry, and its blocks in reverse postorder."""
         self.read()
         self.initialise_locals()
-        entry, order = simplify(self.entry)
-        body = structure(entry, order, self.new_temp)
-        # Blocks refer to each other in circles, and this object to itself: leave nothing for the garbage collector.
+        return simplify(self.entry)
+
+    def release(self, order: list[Block]) -> None:
+        """Blocks refer to each other in circles, and this object to itself: leave nothing for the garbage collector."""
         for block in (*self.exposed, *self.written, *order):
             block.preds = []
             block.term = None
         self.stack.emit = self.stack.new_temp = None  # type: ignore[assignment]
-        return Func(self.i, self.type, tuple(self.locals[: len(self.type.params)]), body, self.code.start)
 
     # --- building blocks
 
@@ -211,8 +223,12 @@ class _Lowering:
 
     def call(self, e: Call | CallIndirect, operands: list[Operand], at: int) -> None:
         """Make a call: one result waits on the stack, none or several are a statement."""
-        if len(e.results) == 1:
+        if len(e.results) == 1 and not self.calls_apart:
             self.push_expr(e, e.results[0], operands, CALL_EFFECTS, at)
+        elif len(e.results) == 1:
+            temp = self.new_temp(e.results[0])
+            self.effect(Set(temp, e, at), operands, CALL_EFFECTS, at)
+            self.stack.push(Get(temp), temp.type)
         elif not e.results:
             self.effect(Eval(e, at), operands, CALL_EFFECTS, at)
         else:
@@ -595,37 +611,37 @@ _SYSTEM: dict[str, tuple[int, ValType | None]] = {
 }
 
 # By instruction name where one is special, else by the kind of its row.
-_HANDLERS: dict[str, Callable[[_Lowering, OpRow, Any, int], None]] = {
-    "block": _Lowering.op_block,
-    "loop": _Lowering.op_loop,
-    "if": _Lowering.op_if,
-    "else": _Lowering.op_else,
-    "end": _Lowering.op_end,
-    "br": _Lowering.op_br,
-    "br_if": _Lowering.op_br_if,
-    "br_table": _Lowering.op_br_table,
-    "return": _Lowering.op_return,
-    "unreachable": _Lowering.op_unreachable,
-    "nop": _Lowering.op_nop,
-    "call": _Lowering.op_call,
-    "call_indirect": _Lowering.op_call_indirect,
-    "return_call": _Lowering.op_return_call,
-    "return_call_indirect": _Lowering.op_return_call_indirect,
-    "drop": _Lowering.op_drop,
-    "select": _Lowering.op_select,
-    "select_t": _Lowering.op_select,
-    "local.get": _Lowering.op_local_get,
-    "local.set": _Lowering.op_local_set,
-    "local.tee": _Lowering.op_local_tee,
-    "global.get": _Lowering.op_global_get,
-    "global.set": _Lowering.op_global_set,
-    "ref.null": _Lowering.op_ref_null,
-    "ref.is_null": _Lowering.op_ref_is_null,
-    "ref.func": _Lowering.op_ref_func,
-    "const": _Lowering.op_const,
-    "numeric": _Lowering.op_numeric,
-    "load": _Lowering.op_load,
-    "store": _Lowering.op_store,
-    "memory": _Lowering.op_system,
-    "table": _Lowering.op_system,
+_HANDLERS: dict[str, Callable[[Lowering, OpRow, Any, int], None]] = {
+    "block": Lowering.op_block,
+    "loop": Lowering.op_loop,
+    "if": Lowering.op_if,
+    "else": Lowering.op_else,
+    "end": Lowering.op_end,
+    "br": Lowering.op_br,
+    "br_if": Lowering.op_br_if,
+    "br_table": Lowering.op_br_table,
+    "return": Lowering.op_return,
+    "unreachable": Lowering.op_unreachable,
+    "nop": Lowering.op_nop,
+    "call": Lowering.op_call,
+    "call_indirect": Lowering.op_call_indirect,
+    "return_call": Lowering.op_return_call,
+    "return_call_indirect": Lowering.op_return_call_indirect,
+    "drop": Lowering.op_drop,
+    "select": Lowering.op_select,
+    "select_t": Lowering.op_select,
+    "local.get": Lowering.op_local_get,
+    "local.set": Lowering.op_local_set,
+    "local.tee": Lowering.op_local_tee,
+    "global.get": Lowering.op_global_get,
+    "global.set": Lowering.op_global_set,
+    "ref.null": Lowering.op_ref_null,
+    "ref.is_null": Lowering.op_ref_is_null,
+    "ref.func": Lowering.op_ref_func,
+    "const": Lowering.op_const,
+    "numeric": Lowering.op_numeric,
+    "load": Lowering.op_load,
+    "store": Lowering.op_store,
+    "memory": Lowering.op_system,
+    "table": Lowering.op_system,
 }

@@ -208,6 +208,7 @@ def deep_stack(fn: Callable[..., Any], *args: Any) -> Any:
 
 # --- What the guest's errors become
 
+FILE = "<polymerase border>"  # of generated calls into the guest, as tracebacks have it
 _FUNC = re.compile(r"func(\d+)")
 
 
@@ -280,11 +281,16 @@ _OF_HELPERS = (RecursionError, ZeroDivisionError)
 
 
 def _add_frames(trap: Trap, entries: list[TracebackType]) -> None:
-    """Put the guest's frames of `entries` before those the trap has, and drop the middle of a deep stack."""
+    """Put the guest's frames of `entries` before those the trap has."""
     elided = max(0, len(entries) - 2 * KEPT_FRAMES)
     if elided:
         entries = entries[:KEPT_FRAMES] + entries[-KEPT_FRAMES:]
-    frames = [frame for tb in entries for frame in _frame(tb)] + trap.frames
+    prepend_frames(trap, [frame for tb in entries for frame in _frame(tb)], elided)
+
+
+def prepend_frames(trap: Trap, frames: list[Frame], elided: int = 0) -> None:
+    """Put `frames` before those the trap has, and drop the middle of a deep stack; `elided` are missing already."""
+    frames = frames + trap.frames
     more = max(0, len(frames) - 2 * KEPT_FRAMES)
     if more:
         frames = frames[:KEPT_FRAMES] + frames[-KEPT_FRAMES:]

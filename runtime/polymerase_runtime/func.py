@@ -236,7 +236,7 @@ def _define(source: str, name: str, namespace: dict[str, Any], scope: dict[str, 
     inner = "".join(f"\n    {line}" for line in source.strip().splitlines())
     code = f"def outer({', '.join(sorted(scope))}):{inner}\n    return {name}"
     made: dict[str, Any] = {}
-    exec(compile(code, "<polymerase border>", "exec"), namespace, made)
+    exec(compile(code, border.FILE, "exec"), namespace, made)
     return made["outer"](**scope)
 
 

@@ -27,9 +27,10 @@ from .numeric import f32_reinterpret_i32, f64_reinterpret_i64
 from .table import Table, ref_is_null, table_init
 from .tail import TailCall, make_trampoline
 from .traps import OUT_OF_BOUNDS_MEMORY, PolymeraseError, Trap, quoted, unreachable
-from .types import ABI, ConstExpr, Elem, ModuleInfo
+from .types import ABI, ConstExpr, Elem, FuncType, ModuleInfo
 
 if TYPE_CHECKING:
+    from .interpreter import Machine, Suspension
     from .wasi import Wasi
 
 
@@ -103,6 +104,7 @@ class Instance:
         self.depth = depth_of(info.frame_slots)
         self.meter: _controls.Meter | None = None  # with metered code
         self._funcs: dict[int, Func] = {}
+        self.machine: Machine | None = None  # the interpreter, if functions are interpreted
 
     def __repr__(self) -> str:
         return f"<Instance of {quoted(self.info.name)}>"
@@ -127,6 +129,25 @@ class Instance:
         from .snapshot import take
 
         return take(self, compress)
+
+    @property
+    def suspended(self) -> Suspension | None:
+        """The call that is suspended, if one is (see `resume`)."""
+        return None if self.machine is None else self.machine.suspended
+
+    def resume(self, *values: Any) -> Any:
+        """Go on with the call that was suspended, and return its results, as the call would have.
+
+        If a host function suspended it, `values` are that function's results; otherwise there are none. Raises
+        PolymeraseError when nothing is suspended, TypeError or OverflowError for values that are no such results
+        (nothing has changed then), and what the call would: Trap, Suspended when it is suspended again.
+        """
+        suspension = self.suspended
+        if suspension is None or self.machine is None:
+            raise PolymeraseError("nothing to resume: the instance is not suspended")
+        entry = self.func(suspension.entry)
+        t = FuncType(suspension.results, entry.type.results)
+        return Func(t, self.machine.resume, entry.name, self, entry.index)(*values)
 
     def func(self, i: int) -> Func:
         """Function `i` of the function index space; always the same object."""
@@ -307,6 +328,8 @@ def _allocate(instance: Instance) -> None:
 
 def bind_state(instance: Instance) -> None:
     """Put tables, memories and globals, the imported ones too, into the namespace."""
+    if instance.machine is not None:
+        instance.machine.start()
     info = instance.info
     namespace = instance.namespace
     for i, memory in enumerate(instance.memories):

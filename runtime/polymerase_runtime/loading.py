@@ -66,6 +66,12 @@ def define(namespace: dict[str, Any], i: int, code: CodeType) -> None:
     replace(instance, i, stub, namespace[name])
 
 
+def define_loop(namespace: dict[str, Any], code: CodeType) -> None:
+    """Define a loop of a function, which has become a function of its own, by executing `code`."""
+    _prepare(namespace["__polymerase__"], code)
+    exec(code, namespace)
+
+
 def replace(instance: Instance, i: int, before: Raw | None, raw: Raw) -> None:
     """Function `i` of `instance` is `raw` from now on, where it was `before`: in the namespace, as Func and in the
     tables that the instance knows."""

@@ -59,7 +59,7 @@ class Memory:
     `views()` are what compiled code works on.
     """
 
-    __slots__ = ("__weakref__", "_map", "_reserved", "_users", "data", "max", "min", "size")
+    __slots__ = ("__weakref__", "_map", "_reserved", "_users", "data", "max", "min", "size", *VIEWS)
 
     def __init__(self, min: int | MemoryType, max: int | None = None) -> None:
         """A zeroed memory of `min` pages that may grow to `max` (None: 65536); or one of a type. ValueError,
@@ -180,7 +180,15 @@ class Memory:
         self._users.append((weakref.ref(module), suffix, target))
         self._bind(module.__dict__, suffix, target, {})
 
+    def expose(self) -> None:
+        """Make the views attributes, `memory.u32`, now and whenever they change: for the interpreter."""
+        if not _PYPY:
+            for name, view in self.views().items():
+                setattr(self, name, view)
+
     def _rebind(self) -> None:
+        if hasattr(self, "u8"):
+            self.expose()
         views: dict[str, Any] = {}
         for user, suffix, target in self._users:
             module = user()

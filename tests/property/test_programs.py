@@ -11,7 +11,9 @@ import pytest
 import wasmtime
 
 import polymerase
+from polymerase.engine import Engine
 from polymerase.options import Options
+from polymerase_runtime import interpreter
 from tests.property.programs import TYPES, arguments, program
 
 SEEDS = range(120)
@@ -55,14 +57,23 @@ def under_wasmtime(binary: bytes, todo: list[tuple[str, list[int | float]]]) -> 
     return seen
 
 
-def under_polymerase(binary: bytes, todo: list[tuple[str, list[int | float]]], target: str) -> list[Any]:
-    exports = polymerase.Module(binary, options=Options(target=target)).instantiate().exports
+def under_polymerase(
+    binary: bytes,
+    todo: list[tuple[str, list[int | float]]],
+    options: Options,
+    engine: Engine = "aot",
+    frames: list[Any] | None = None,
+) -> list[Any]:
+    """What was seen; in `frames`, where the traps were."""
+    exports = polymerase.Module(binary, options=options).instantiate(engine=engine).exports
     seen: list[Any] = []
     for name, args in todo:
         try:
             seen.append(bits(exports[name](*args)))
         except polymerase.Trap as e:
             seen.append(str(e))
+            if frames is not None:
+                frames.append((e.frames, e.elided))
         seen.append(bits([exports["g_" + t].value for t in TYPES]))
         seen.append(exports["memory"].read(0, 65536))
     return seen
@@ -92,4 +103,28 @@ def test_compiled_programs_do_what_wasmtime_does(seed: int, target: str) -> None
     expected = [
         WORDS[x] if isinstance(x, str) and x != "nan" and x in WORDS else x for x in under_wasmtime(binary, todo)
     ]
-    assert expected == under_polymerase(binary, todo, target)
+    assert expected == under_polymerase(binary, todo, Options(target=target))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_engines_do_the_same_and_trap_in_the_same_places(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interpreter, "SLICE", 5)  # so that "auto" compiles all that runs twice
+    rng = random.Random(seed)
+    text = program(rng)
+    binary = bytes(wasmtime.wat2wasm(text))
+    todo = calls(rng, text)
+    functions = len(polymerase.Module(binary).decoded.codes)
+    every_second = Options(interpret=tuple(map(str, range(0, functions, 2))))
+    where: dict[str, list[Any]] = {}
+    seen = {}
+    runs: tuple[tuple[str, Engine, Options], ...] = (
+        ("aot", "aot", Options()),
+        ("interp", "interp", Options()),
+        ("auto", "auto", Options()),
+        ("mixed", "aot", every_second),
+    )
+    for name, engine, options in runs:
+        where[name] = []
+        seen[name] = under_polymerase(binary, todo, options, engine, where[name])
+    assert seen["aot"] == seen["interp"] == seen["auto"] == seen["mixed"]
+    assert where["aot"] == where["interp"] == where["auto"] == where["mixed"]

@@ -29,7 +29,7 @@ def save(instance: Instance, value: Callable[[str, Any, str], SavedValue]) -> Sa
     if suspension is None:
         return None
     first: int = _interpreter().FIRST
-    machine: Any = instance.machine  # type: ignore[attr-defined]
+    machine: Any = instance.machine
     sums: dict[int, int] = {}
     frames = []
     for k, (func, pc, registers) in enumerate(suspension.frames):
@@ -80,7 +80,7 @@ def restored(instance: Instance, saved: SavedStack) -> Any:
 
 def suspend(instance: Instance, suspension: Any) -> None:
     """Put `suspension` in its place, the instance's memories being there."""
-    machine: Any = instance.machine  # type: ignore[attr-defined]
+    machine: Any = instance.machine
     for frame in suspension.frames:
         frame.registers[:2] = machine.memory, instance.namespace
     machine.suspended = suspension
@@ -97,6 +97,6 @@ def _value(instance: Instance, saved: SavedValue, where: str) -> Any:
 def _checksum(machine: Any, func: int, known: dict[int, int]) -> int:
     """Of the prepared body of a function. Bodies are tuples of ints and names: their text is the same everywhere."""
     if func not in known:
-        types, params, blocks = machine.bodies.body(func)
-        known[func] = zlib.crc32(repr((types, params, [block[1:] for block in blocks])).encode("ascii"))
+        *head, blocks = machine.bodies.body(func)
+        known[func] = zlib.crc32(repr((head, [block[1:] for block in blocks])).encode("ascii"))
     return known[func]

@@ -1,0 +1,173 @@
+"""The engines: which of a module's functions are compiled and which interpreted, and when that changes.
+
+    aot      a function is compiled when it is first called
+    interp   every function is interpreted
+    auto     every function is interpreted until it, or a loop in it, has run for about as long as compiling it takes
+
+A loop that has earned it goes on as compiled code at its next turn, wherever it is: it becomes a function of its own,
+of the registers that it uses, which returns where the interpreter is to go on. The rest of a function follows when it
+is called again. What earns is counted in operations, not in seconds, so that runs are alike.
+
+In all engines `Options.interpret` names functions that are interpreted, and with `Options.fallback` "warn" or "silent"
+those that cannot be compiled are, too.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+from polymerase.code import LazyCode
+from polymerase.errors import InternalError, LinkError, LocatedError, UnsupportedError, quote
+from polymerase.options import Controls, Options
+from polymerase_runtime.interpreter import Bodies, Body, Code, CompiledLoop, InterpretedCode, Machine
+from polymerase_runtime.loading import define_loop
+from polymerase_runtime.types import ModuleInfo
+
+if TYPE_CHECKING:
+    from polymerase.wasm.module import Module
+
+Engine = Literal["interp", "aot", "auto"]
+ENGINES: tuple[Engine, ...] = ("interp", "aot", "auto")
+
+# Slices (of SLICE operations, see interpreter.py) after which a piece of code has earned to be compiled: some, and one
+# for each so many statements. Compiling takes 100 µs a statement, a slice 0.4 ms or more (CPython 3.11).
+_SLICES = 2
+_STATEMENTS_A_SLICE = 4
+
+
+class FallbackWarning(UserWarning):
+    """A function could not be compiled and is interpreted; the text names it and says why."""
+
+
+class Engines:
+    """The code of a valid module for each engine. May be used by instances in several threads."""
+
+    def __init__(self, module: Module, options: Options, lazy: LazyCode) -> None:
+        self.module = module
+        self.options = options
+        self.lazy = lazy
+        self.forced = interpreted_functions(module, options.interpret)
+        self._sources: dict[str, tuple[ModuleInfo, InterpretedCode]] = {}
+        self._lock = threading.Lock()
+
+    def source(self, engine: Engine) -> tuple[ModuleInfo, InterpretedCode]:
+        """What to instantiate."""
+        with self._lock:
+            found = self._sources.get(engine)
+            if found is None:
+                found = self._sources[engine] = self._make(engine)
+            return found
+
+    def _make(self, engine: Engine) -> tuple[ModuleInfo, InterpretedCode]:
+        info = self.lazy.info
+        body = partial(_body, self.module, self.options.controls)
+        first = self.module.imported_funcs
+        everything = frozenset(range(first, len(self.module.func_types)))
+        if engine == "interp":
+            return info, InterpretedCode(Bodies(info, body), everything)
+        compiled = _WithFallback(self.lazy, self.options.fallback or "warn")
+        if engine == "auto":
+            return info, InterpretedCode(Tiered(info, body, self, compiled), everything, compiled)
+        return info, InterpretedCode(Bodies(info, body), self.forced, compiled)
+
+
+def _body(module: Module, controls: Controls, i: int) -> Body:
+    from polymerase.driver import body_of
+
+    return body_of(module, i, controls)
+
+
+def interpreted_functions(module: Module, wanted: tuple[str, ...]) -> frozenset[int]:
+    """The functions that `Options.interpret` names: by index, by name, or "*" for all. LinkError for what is none."""
+    first = module.imported_funcs
+    defined = range(first, len(module.func_types))
+    found: set[int] = set()
+    for text in wanted:
+        if text == "*":
+            found.update(defined)
+            continue
+        chosen = [i for i in defined if text == str(i) or text == module.names.funcs.get(i)]
+        chosen = chosen or [e.index for e in module.exports if e.kind == "func" and e.name == text and e.index >= first]
+        if not chosen:
+            raise LinkError(f"{module.file}: no function {quote(text)} to interpret")
+        found.update(chosen)
+    return frozenset(found)
+
+
+class _WithFallback:
+    """Compiled functions; those that cannot be are interpreted instead, unless `fallback` is "error"."""
+
+    def __init__(self, lazy: LazyCode, fallback: str) -> None:
+        self.lazy = lazy
+        self.fallback = fallback
+        self._told: set[int] = set()
+
+    def bind(self, namespace: dict[str, Any]) -> None:
+        self.lazy.bind(namespace, self.define)
+
+    def locate(self, filename: str, lineno: int) -> int | None:
+        return self.lazy.locate(filename, lineno)
+
+    def define(self, namespace: dict[str, Any], i: int) -> None:
+        """Put function `i` into the namespace, compiled if possible. UnsupportedError, InternalError."""
+        try:
+            self.lazy.define(namespace, i)
+        except (UnsupportedError, InternalError) as e:
+            if self.fallback == "error":
+                raise
+            machine: Machine = namespace["instance"].machine
+            try:
+                machine.bodies.code(i)
+            except UnsupportedError:
+                raise e from None
+            machine.interpret(i)
+            if self.fallback == "warn" and i not in self._told:
+                self._told.add(i)
+                warnings.warn(fallback_message(e, self.lazy.info, i), FallbackWarning, stacklevel=1)
+
+
+def fallback_message(e: LocatedError, info: ModuleInfo, i: int) -> str:
+    """Which function is interpreted, and why."""
+    name = info.wasm_names.get(i)
+    shown = f"func {i}" if name is None else f"func {i} {quote(name)}"
+    return f"{info.name}: {shown} is interpreted: {e.message}"
+
+
+class Tiered(Bodies):
+    """Bodies that become compiled code when they have earned it."""
+
+    def __init__(self, info: ModuleInfo, body: Any, engines: Engines, compiled: _WithFallback) -> None:
+        super().__init__(info, body)
+        self.engines = engines
+        self.compiled = compiled
+        self._compiling = threading.Lock()
+
+    def look(self, machine: Machine, code: Code, pc: int) -> None:
+        """Count a slice for the function and the innermost loop that use it up."""
+        if code.i in self.engines.forced:
+            return
+        code.heat += 1
+        if code.heat >= _SLICES + code.statements() // _STATEMENTS_A_SLICE and code.i in machine.interpreted:
+            machine.release(code.i, self.compiled.define)
+        head = code.loops[code.blocks[pc]]
+        if head < 0 or head in code.compiled_loops or self.engines.options.controls.depth:
+            return  # as a function, a loop would count as one more on the stack
+        heat = code.loop_heat[head] = code.loop_heat.get(head, 0) + 1
+        if heat >= _SLICES + code.statements(head) // _STATEMENTS_A_SLICE:
+            with self._compiling:
+                if head not in code.compiled_loops:
+                    code.compiled_loops.add(head)
+                    self._compile_loop(code, head)
+
+    def _compile_loop(self, code: Code, head: int) -> None:
+        from polymerase.driver import compile_loop
+
+        try:
+            name, made, loop = compile_loop(self.engines.module, code.i, head, self.engines.options)
+        except (UnsupportedError, InternalError):
+            return  # it stays interpreted
+        exits = tuple(code.starts[block] for block in loop.exits)
+        code.install_loop(head, CompiledLoop(name, partial(define_loop, code=made), loop.ins, loop.outs, exits))
