@@ -6,8 +6,8 @@
 
 What the embedder asked for (`Controls`) is written around that, and costs nothing where it was not asked for:
 
-    Charge(5)      if fuel < 5:                         a function with loops has the fuel in a local, `left`, written
-                       fuel = refuel(instance, fuel, 5) back at its end and around each call, whose callee charges, too
+    Charge(5)      if fuel < 5:                         many functions have the fuel in a local, `left`, written back
+                       fuel = refuel(instance, fuel, 5) at their end and around each call, whose callee charges, too
                    fuel -= 5
     While          while running: ...                   so that `Instance.interrupt` stops it
                    else: stop(instance)
@@ -55,7 +55,8 @@ from polymerase.wasm.types import I32, I64
 
 Segment = tuple[int, int]  # (first value, number of the body): up to the next segment's first value
 FUEL = "fuel"  # the global that holds the units left in the slice (see the runtime's controls.py)
-LEFT = "left"  # the local that holds them in functions with loops
+LEFT = "left"  # the local that holds them in functions where that is faster (see _fuel_of)
+FEW_CHARGES = 3
 SWITCH = "k"  # the variable that holds the number of a case
 MAX_INDENT = 90  # of the 98 levels that Python reads
 
@@ -500,9 +501,23 @@ def _continues(body: list[ast.stmt]) -> bool:
 
 
 def _fuel_of(body: Body) -> str:
-    """Where a function has its fuel: in a local if it charges and has loops, which may turn often."""
-    found = {type(s) for s in walk.statements(body)}
-    return LEFT if Charge in found and While in found else FUEL
+    """Where a function has its fuel. A charge takes 19 ns of a local and 31 ns of the global (CPython 3.11), but a
+    local takes 20 ns more around each call: it is for functions with a loop that calls nothing, or that call nothing
+    at all and charge several times."""
+    charges = loops = 0
+    calls = False
+    for s in walk.statements(body):
+        if isinstance(s, Charge):
+            charges += 1
+        elif isinstance(s, While) and not any(map(_makes_call, walk.statements(s.body))):
+            loops += 1
+    if charges >= FEW_CHARGES:
+        calls = any(map(_makes_call, walk.statements(body)))
+    return LEFT if charges and loops or charges >= FEW_CHARGES and not calls else FUEL
+
+
+def _makes_call(s: Stmt) -> bool:
+    return any(map(_calls, walk.exprs(s)))
 
 
 def _calls(e: Expr) -> bool:
