@@ -126,7 +126,7 @@ class Module:
         *,
         wasi: Wasi | None = None,
         engine: Engine = DEFAULT_ENGINE,
-        limits: Limits = UNLIMITED,
+        limits: Limits | None = None,
     ) -> Instance:
         """A new instance, its start function run.
 
@@ -136,10 +136,13 @@ class Module:
         first called, "interp" interprets, "auto" interprets and compiles what runs long. `limits` bounds what the
         instance may use; the code is made for them, and shared by instances that need the same code.
 
-        Raises ValueError for another engine; LinkError naming an import that is missing or of the wrong type; Trap from
-        the start function, or from segments that do not fit. A function that can neither be compiled nor interpreted is
-        an UnsupportedError, naming it, when it is called.
+        Raises ValueError for another engine or of `Limits.fuel_costs`; LinkError naming an import that is missing or of
+        the wrong type; UnsupportedError naming function and offset of floating point that `limits` does not allow;
+        PolymeraseError naming another limit that does not let the instance be made; Trap from the start function, or
+        from segments that do not fit. A function that can neither be compiled nor interpreted is an UnsupportedError,
+        naming it, when it is called.
         """
+        limits = UNLIMITED if limits is None else limits
         info, code, blob = self._source(engine, limits)
         wasi = wasi or self._default_wasi(limits)
         return instantiate(info, code, imports, wasi=wasi, blob=blob, limits=limits)
@@ -175,6 +178,8 @@ class Module:
         """The description and the code for an engine under these limits, and the bytes of the data segments."""
         if engine not in ENGINES:
             raise ValueError(f"engine is one of {', '.join(ENGINES)}, not {engine!r}")
+        if not isinstance(limits, Limits):
+            raise TypeError(f"limits: expected Limits, got {limits!r:.60}")
         controls = driver.controls(limits)
         with self._lock:
             engines = self._codes.get(controls)
@@ -189,7 +194,9 @@ class Module:
 
     def _default_wasi(self, limits: Limits) -> Wasi | None:
         """What serves the module's imports of WASI by default, if it has any."""
-        return Wasi(args=(self.name,)) if any(i.module in WASI_MODULES for i in self.imports) else None
+        if not any(i.module in WASI_MODULES for i in self.imports):
+            return None
+        return Wasi(args=(self.name,), deterministic=limits.deterministic)
 
 
 def compile_package(

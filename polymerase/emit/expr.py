@@ -71,7 +71,7 @@ class Exprs(Ints, ABC):
         for op in ("add", "sub", "mul", "div", "sqrt", "ceil", "floor", "trunc", "nearest", "min", "max")
     ) | frozenset(
         [f"{f}_convert_{i}_{s}" for f in ("f32", "f64") for i in ("i32", "i64") for s in "su"]
-        + ["f32_demote_f64", "f64_promote_f32"]
+        + ["f32_canonical", "f32_demote_f64", "f64_canonical", "f64_promote_f32"]
     )
 
     def __init__(
@@ -626,6 +626,14 @@ class Exprs(Ints, ABC):
                 if not payload or self.is_quiet(e.args[0]):
                     return x
                 return self.binop(x, b.MUL, self.const(1.0))  # makes a signaling NaN quiet, changes nothing else
+            case "f32_canonical" | "f64_canonical":
+                x = self.real(e.args[0], False)
+                if not payload:
+                    return x
+                test = x
+                if not is_local(x):
+                    test, x = self.walrus("x", x), self.name("x")
+                return self.if_exp(self.compare(test, b.EQ, x), x, self.helper("nan"))
             case "f64_sqrt":
                 return self._sqrt(e)
             case "f64_min" | "f64_max" | "f32_min" | "f32_max":

@@ -47,6 +47,27 @@ from polymerase.wasm.ops import OPS, OpRow
 from polymerase.wasm.types import FUNCREF, I32, FuncType, NumType, RefType, ValType
 
 CALL_EFFECTS = READS | WRITES | TRAPS
+# Float operations whose result may be a NaN of any sign and payload (spec 4.3.3), those to which all NaNs are one, and
+# what makes NaNs canonical.
+NAN_MAKERS = frozenset(
+    [
+        f"{t}_{op}"
+        for t in ("f32", "f64")
+        for op in ("add", "sub", "mul", "div", "sqrt", "ceil", "floor", "trunc", "nearest", "min", "max")
+    ]
+    + ["f32_demote_f64", "f64_promote_f32"]
+)
+NAN_BLIND = NAN_MAKERS | frozenset(
+    [f"{t}_{op}" for t in ("f32", "f64") for op in ("eq", "ne", "lt", "gt", "le", "ge")]
+    + [
+        f"{i}_{op}_{t}_{s}"
+        for i in ("i32", "i64")
+        for op in ("trunc", "trunc_sat")
+        for t in ("f32", "f64")
+        for s in "su"
+    ]
+)
+CANONICAL = frozenset(["f32_canonical", "f64_canonical"])
 MAX_INIT_BITS = 1 << 28  # blocks times locals up to which it is worth asking which locals need their first zero
 
 
@@ -201,8 +222,8 @@ class Lowering:
             block.term = Goto(frame.join, at)
         self.block = None
 
-    def push_expr(self, e: Expr, t: ValType, operands: list[Operand], fx: int, at: int) -> None:
-        """Push an expression made of `operands` with the effects `fx` of its own."""
+    def push_expr(self, e: Expr, t: ValType, operands: list[Operand], fx: int, at: int, levels: int = 1) -> None:
+        """Push an expression made of `operands`, `levels` above them, with the effects `fx` of its own."""
         reads = 0
         depth = 0
         size = 1
@@ -212,7 +233,7 @@ class Lowering:
             size += o.size
             if o.depth > depth:
                 depth = o.depth
-        self.stack.push(e, t, fx, reads, depth + 1, size, at)
+        self.stack.push(e, t, fx, reads, depth + levels, size, at)
 
     def effect(self, s: object, operands: list[Operand], fx: int, at: int) -> None:
         """Emit a statement made of `operands` with the effects `fx` of its own."""
@@ -512,8 +533,15 @@ class Lowering:
     def op_numeric(self, row: OpRow, imm: None, at: int) -> None:
         operands = self.stack.pop_many(len(row.params))
         t = row.results[0]
-        e = Op(row.ident, tuple(o.e for o in operands), t, at)
-        self.push_expr(e, t, operands, TRAPS if row.ident in TRAPPING else 0, at)
+        es = tuple(o.e for o in operands)
+        if self.deterministic and row.ident in NAN_BLIND:
+            es = tuple(e.args[0] if isinstance(e, Op) and e.name in CANONICAL else e for e in es)
+        e = Op(row.ident, es, t, at)
+        if self.deterministic and row.ident in NAN_MAKERS:
+            # Whoever looks at the bits gets the canonical NaN; arithmetic takes it off again, so that chains pay once.
+            self.push_expr(Op(f"{t}_canonical", (e,), t, at), t, operands, 0, at, levels=2)
+        else:
+            self.push_expr(e, t, operands, TRAPS if row.ident in TRAPPING else 0, at)
 
     def op_load(self, row: OpRow, imm: tuple[int, int, int], at: int) -> None:
         align, offset, memory = imm

@@ -23,10 +23,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .traps import STACK_EXHAUSTED, PolymeraseError, Trap
+from .limits import fuel_cost, shown
+from .traps import STACK_EXHAUSTED, PolymeraseError, Trap, quoted
 
 if TYPE_CHECKING:
     from .instance import Instance
+    from .limits import Limits
+    from .types import ModuleInfo
 
 ALL_FUEL_CONSUMED = "all fuel consumed"
 INTERRUPT = "interrupt"
@@ -117,8 +120,12 @@ def exhausted(instance: Instance) -> NoReturn:
 
 
 def install(instance: Instance) -> None:
-    """Put what the controls need into a new instance."""
+    """Put what the controls need into a new instance. PolymeraseError naming a limit that its code was not compiled
+    for; code whose guests can be suspended says so by an attribute `can_suspend`."""
     info, limits = instance.info, instance.limits
+    require(info, limits)
+    if limits.fuel is not None and limits.on_fuel == "suspend" and not getattr(instance.code, "can_suspend", False):
+        raise PolymeraseError('limits: on_fuel="suspend": compiled code cannot be suspended, only the interpreter\'s')
     namespace = instance.namespace
     namespace["running"] = True
     namespace["fuel"] = 0
@@ -126,3 +133,86 @@ def install(instance: Instance) -> None:
     namespace["slots"] = NO_BOUND if limits.value_slots is None else limits.value_slots
     if "fuel" in info.controls:
         instance.meter = Meter(limits.fuel, limits.on_fuel, info.fuel_costs)
+
+
+def require(info: ModuleInfo, limits: Limits) -> None:
+    """PolymeraseError naming a limit that the module's code was not compiled for, and how it would be."""
+    has = info.controls
+    if limits.fuel is not None:
+        _need(info, "fuel" in has, f"fuel={shown(limits.fuel)}", "--fuel")
+        for name, cost in info.fuel_costs:
+            wanted = fuel_cost(limits.fuel_costs, name)
+            if wanted != cost:
+                what = f"{name} costs {shown(cost)} in its code, not {shown(wanted)}"
+                raise PolymeraseError(f"limits: fuel_costs: {quoted(info.name)} cannot be charged so: {what}")
+    if limits.deadline is not None:
+        _need(info, is_interruptible(info), f"deadline={limits.deadline!r}", "--interruptible")
+    for name in ("call_depth", "value_slots"):
+        bound = getattr(limits, name)
+        _need(info, bound is None or "depth" in has, f"{name}={bound!r:.60}", "--count-depth")
+    _need(info, not limits.deterministic or "deterministic" in has, "deterministic=True", "--deterministic")
+    _need(info, limits.floats or "no_floats" in has, "floats=False", "--no-floats")
+
+
+def _need(info: ModuleInfo, has: bool, limit: str, flag: str) -> None:
+    if not has:
+        raise PolymeraseError(f"limits: {limit}: {quoted(info.name)} was not compiled for it, with {flag}")
+
+
+def is_interruptible(info: ModuleInfo) -> bool:
+    """Whether code looks if it was interrupted."""
+    return "polls" in info.controls or pays_for_all(info.fuel_costs)
+
+
+# --- Fuel, as the host sees it
+
+
+def fuel_left(instance: Instance) -> int | None:
+    """Units left; None if there is no limit."""
+    meter = instance.meter
+    if meter is None or meter.endless:
+        return None
+    left: int = meter.reserve + instance.namespace["fuel"]
+    return left
+
+
+def set_fuel(instance: Instance, fuel: int | None) -> None:
+    """See Instance.fuel."""
+    meter = instance.meter
+    if meter is None:
+        raise PolymeraseError(f"fuel: {quoted(instance.info.name)} is not metered: it needs Limits.fuel")
+    if fuel is not None and type(fuel) is not int:
+        raise TypeError(f"fuel: expected an int or None, got {fuel!r:.60}")
+    if fuel is not None and fuel < 0:
+        raise ValueError(f"fuel: expected 0 or more, got {shown(fuel)}")
+    meter.endless = fuel is None
+    left = fuel or 0
+    meter.granted += left - meter.reserve - instance.namespace["fuel"]
+    meter.reserve = left
+    instance.namespace["fuel"] = 0
+
+
+def fuel_used(instance: Instance) -> int | None:
+    """Units charged so far; None if not metered."""
+    meter = instance.meter
+    if meter is None:
+        return None
+    used: int = meter.granted - meter.reserve - instance.namespace["fuel"]
+    return used
+
+
+def charge(instance: Instance, units: int) -> None:
+    """See Instance.charge."""
+    if type(units) is not int:
+        raise TypeError(f"charge: expected an int, got {units!r:.60}")
+    if units < 0:
+        raise ValueError(f"charge: expected 0 or more, got {shown(units)}")
+    if instance.meter is None:
+        return
+    fuel = instance.namespace["fuel"]
+    if fuel < units:
+        try:
+            fuel = refuel(instance, fuel, units)
+        except OutOfFuel:  # a host function cannot be gone on with
+            raise Trap(ALL_FUEL_CONSUMED) from None
+    instance.namespace["fuel"] = fuel - units

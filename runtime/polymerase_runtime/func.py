@@ -286,6 +286,10 @@ class Caller:
         """What the calling instance exports."""
         return self.instance.exports
 
+    def charge(self, units: int) -> None:
+        """Take fuel of the calling instance: see Instance.charge."""
+        self.instance.charge(units)
+
 
 class HostFunc:
     """A Python callable with a function type: for imports whose type is not the one that each importer asks for, and

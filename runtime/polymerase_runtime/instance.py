@@ -149,6 +149,30 @@ class Instance:
         t = FuncType(suspension.results, entry.type.results)
         return Func(t, self.machine.resume, entry.name, self, entry.index)(*values)
 
+    @property
+    def fuel(self) -> int | None:
+        """Units of fuel left; None if there is no limit. May be set, also from host functions, though not by another
+        thread while a call runs; None takes the limit away. Setting raises TypeError, ValueError, PolymeraseError if
+        the instance was made without `Limits.fuel`."""
+        return _controls.fuel_left(self)
+
+    @fuel.setter
+    def fuel(self, units: int | None) -> None:
+        _controls.set_fuel(self, units)
+
+    @property
+    def fuel_used(self) -> int | None:
+        """Units charged since the instance was made; None if it is not metered."""
+        return _controls.fuel_used(self)
+
+    def charge(self, units: int) -> None:
+        """Take `units` of fuel, for work that a host function does. Nothing happens if the instance is not metered.
+
+        Raises Trap "all fuel consumed" if so many are not left and `Limits.on_fuel` gives none; nothing is taken then.
+        TypeError, ValueError for what is no number of units.
+        """
+        _controls.charge(self, units)
+
     def func(self, i: int) -> Func:
         """Function `i` of the function index space; always the same object."""
         found = self._funcs.get(i)

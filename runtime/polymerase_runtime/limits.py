@@ -89,10 +89,10 @@ def _require_int(name: str, value: object) -> None:
     if type(value) is not int:
         raise TypeError(f"{name}: expected an int, got {value!r:.60}")
     if value < 0:
-        raise ValueError(f"{name}: expected 0 or more, got {_shown(value)}")
+        raise ValueError(f"{name}: expected 0 or more, got {shown(value)}")
 
 
-def _shown(value: int) -> str:
+def shown(value: int) -> str:
     """Python refuses to print huge ints."""
     return str(value) if value.bit_length() < 200 else f"an int of {value.bit_length()} bits"
 

@@ -768,3 +768,17 @@ def f32_reinterpret_i32(a: int) -> float:
         return x
     x = _unpack_f(_pack_i(a))[0]
     return x
+
+
+# --- Deterministic floats
+
+
+def f32_canonical(a: float) -> float:
+    """`a`, or the canonical NaN (0x7fc00000, positive) in place of any NaN: no instruction, but what makes the results
+    of arithmetic the same on every machine (spec 4.3.3 leaves a NaN's sign and payload open)."""
+    return a if a == a else _nan
+
+
+def f64_canonical(a: float) -> float:
+    """As f32_canonical; the NaN is 0x7ff8000000000000."""
+    return a if a == a else _nan

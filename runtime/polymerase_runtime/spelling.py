@@ -7,7 +7,7 @@ are in [-2^63, 2^63), and results, too.
 
 from __future__ import annotations
 
-from math import inf, sqrt
+from math import inf, nan, sqrt
 from struct import Struct
 
 from .traps import INTEGER_OVERFLOW, Trap
@@ -18,6 +18,7 @@ __all__ = [
     "int_lshift",
     "int_mul",
     "int_sub",
+    "nan",
     "pack_f32",
     "pack_f64",
     "pack_s64",

@@ -13,6 +13,7 @@ from . import paths
 from .abi import Rights
 from .clocks import Clocks
 from .files import Directory
+from .fixed import FixedClocks, FixedRandom
 from .imports import NAMESPACE, host_functions
 from .process import Process
 from .streams import Stream, StreamLike
@@ -26,8 +27,9 @@ class Wasi:
     `args` starts with the program's name. `env` is all of the environment: nothing of the host's is passed on. `dirs`
     maps the guest's names of folders to the host's; the guest reaches what lies beneath them and nothing else. The
     standard streams are the process's own or Python file objects, binary or text, which stay open. `clocks` and
-    `random` replace the host's; `max_fds` bounds what the guest can have open at a time. `openat` False finds files as
-    on an operating system without that call (see paths.py).
+    `random` replace the host's; `deterministic` replaces them by such as are the same in every run (see fixed.py).
+    `max_fds` bounds what the guest can have open at a time. `openat` False finds files as on an operating system
+    without that call (see paths.py).
 
     Opens the folders, so a missing one raises OSError here. `close`, the end of a `with` block and the guest's
     `proc_exit` close them and all that the guest opened.
@@ -43,9 +45,10 @@ class Wasi:
         stderr: StreamLike | None = None,
         *,
         clocks: Clocks | None = None,
-        random: Callable[[int], bytes] = os.urandom,
+        random: Callable[[int], bytes] | None = None,
         max_fds: int = 512,
         openat: bool = paths.OPENAT,
+        deterministic: bool = False,
     ) -> None:
         if isinstance(args, (str, bytes)):
             raise TypeError("args: expected the arguments one by one, got a single string")
@@ -55,7 +58,9 @@ class Wasi:
             if not key or "=" in key:
                 raise ValueError(f"environment variable name {key!r} is empty or contains '='")
             environment.append(_encode("environment variable", f"{key}={value}"))
-        self._process = Process(arguments, environment, clocks or Clocks(), random, max_fds)
+        clocks = clocks or (FixedClocks() if deterministic else Clocks())
+        random = random or (FixedRandom() if deterministic else os.urandom)
+        self._process = Process(arguments, environment, clocks, random, max_fds)
         self._process.add(Stream(sys.stdin if stdin is None else stdin, Rights.FD_READ, 0))
         self._process.add(Stream(sys.stdout if stdout is None else stdout, Rights.FD_WRITE, 1))
         self._process.add(Stream(sys.stderr if stderr is None else stderr, Rights.FD_WRITE, 2))
