@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 ALL_FUEL_CONSUMED = "all fuel consumed"
 INTERRUPT = "interrupt"
 
-SLICE = 50_000  # instructions of the smallest cost in a slice: some ms
+SLICE = 20_000  # instructions of the smallest cost in a slice: 2 ms, or 20 in the interpreter
 MAX_SLICE = (1 << 30) - 1  # CPython compares and subtracts smaller ints faster
 ENDLESS = 1 << 62  # units that an instance without a limit is given at a time
 NO_BOUND = 1 << 62  # of depth and slots
@@ -125,7 +125,7 @@ def install(instance: Instance) -> None:
     info, limits = instance.info, instance.limits
     require(info, limits)
     if limits.fuel is not None and limits.on_fuel == "suspend" and not getattr(instance.code, "can_suspend", False):
-        raise PolymeraseError('limits: on_fuel="suspend": compiled code cannot be suspended, only the interpreter\'s')
+        raise PolymeraseError('limits: on_fuel="suspend": compiled code cannot be suspended: it needs engine="interp"')
     namespace = instance.namespace
     namespace["running"] = True
     namespace["fuel"] = 0

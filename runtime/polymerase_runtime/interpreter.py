@@ -608,6 +608,11 @@ class InterpretedCode:
         self.interpreted = interpreted
         self.compiled = compiled
 
+    @property
+    def can_suspend(self) -> bool:
+        """Whether nothing is compiled, so that the guest can be suspended wherever it runs out of fuel."""
+        return self.compiled is None
+
     def bind(self, namespace: dict[str, Any]) -> None:
         """Define the functions, or stubs of them, in an instance's namespace; give the instance its machine."""
         if self.compiled is not None:
