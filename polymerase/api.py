@@ -153,7 +153,7 @@ class Module:
         imports: Mapping[str, Mapping[str, object]] | None = None,
         *,
         wasi: Wasi | None = None,
-        engine: Engine = DEFAULT_ENGINE,
+        engine: Engine | None = None,
         limits: Limits | None = None,
     ) -> Instance:
         """A new instance in the state that one of this module was in when `Instance.snapshot` was called, in this or
@@ -163,6 +163,8 @@ class Module:
         and mutable globals are overwritten with what was saved. `wasi`, a new one, gives streams, folders, clocks and
         randomness; arguments, environment and open files are those saved. `limits` as for `instantiate`; but of fuel
         that was limited as much is left as then, unless `limits` does not limit it. None limits that alone.
+        `engine` as for `instantiate`; None is "interp" if a call is suspended, with which `Instance.resume` goes on. Of
+        other engines the functions of that call alone are interpreted.
 
         Raises SnapshotError, which says what is wrong and where, if the snapshot is damaged, of another module, or
         needs what is not there any more; LinkError; UnsupportedError; ValueError if `wasi` serves another instance.
@@ -170,6 +172,7 @@ class Module:
         if not isinstance(snapshot, Snapshot):
             snapshot = Snapshot(snapshot, keep=False)
         limits = snapshot.limits if limits is None else limits
+        engine = engine or (DEFAULT_ENGINE if snapshot.stack is None else "interp")
         info, code, blob = self._source(engine, limits)
         wasi = wasi or self._default_wasi(limits)
         return restore(info, code, snapshot, imports, wasi=wasi, blob=blob, limits=limits)

@@ -122,7 +122,8 @@ class Instance:
     def snapshot(self, compress: int = 1) -> bytes:
         """The instance's state as bytes, for `restore` of the same module (docs/snapshot.md).
 
-        Memories, tables, globals, segments, and what the guest has of WASI; the same state gives the same bytes.
+        Memories, tables, globals, segments, fuel, a suspended call, and what the guest has of WASI; the same state
+        gives the same bytes.
         `compress` is zlib's level: 0 packs nothing, 9 best. Raises SnapshotError naming what cannot be saved, or if
         the instance runs; the instance is as before.
         """

@@ -93,6 +93,7 @@ class Code:
         "at",
         "blocks",
         "compiled_loops",
+        "covered",
         "heat",
         "i",
         "loop_heat",
@@ -117,6 +118,7 @@ class Code:
         self.heat = 0  # slices used up, in all and by the loop of each header; see polymerase/engine.py
         self.loop_heat: dict[int, int] = {}
         self.compiled_loops: set[int] = set()
+        self.covered: dict[int, Segment] = {}  # what was at the segments of compiled loops
         self.starts = _starts(blocks)
         for n, (cost, stmts, term, _) in enumerate(blocks):
             for segment in _segments(cost, stmts, term, builder, self.starts, types):
@@ -129,7 +131,13 @@ class Code:
 
     def install_loop(self, head: int, loop: CompiledLoop) -> None:
         """From now on the loop headed by block `head` is `loop`."""
-        self.segments[self.starts[head]] = LOOP, 0, (), loop
+        at = self.starts[head]
+        self.covered[at] = self.segments[at]
+        self.segments[at] = LOOP, 0, (), loop
+
+    def call_before(self, pc: int) -> Segment:
+        """The segment whose call a frame waits for that goes on at segment `pc`."""
+        return self.covered.get(pc - 1) or self.segments[pc - 1]
 
 
 _ZERO: dict[str, Any] = {"i32": 0, "i64": 0, "v128": 0, "f32": 0.0, "f64": 0.0}
@@ -289,6 +297,7 @@ class Bodies:
         self.info = info
         self.body = body
         self.codes: dict[int, Code] = {}
+        self.checksums: dict[int, int] = {}  # for snapshots
         first: dict[FuncType, int] = {}
         self._canonical = [first.setdefault(t, k) for k, t in enumerate(info.types)]
 
@@ -590,7 +599,7 @@ class Machine:
                 raise PolymeraseError(f"cannot resume: func {frame.func} is not interpreted")
             into, at = None, None
             if frame is not inner or suspension.awaiting:
-                *_, into, at = code.segments[frame.pc - 1][3]
+                *_, into, at = code.call_before(frame.pc)[3]
             stack.append((code, frame.pc, frame.registers, into, at))
         code, pc, r, into, _ = stack.pop()
         if suspension.awaiting and into is not None:

@@ -7,7 +7,6 @@ checksum of its function's body, without what its blocks cost, and is refused if
 from __future__ import annotations
 
 import zlib
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Callable
 
 from ..traps import SnapshotError
@@ -15,74 +14,71 @@ from .format import SavedFrame, SavedStack, SavedValue
 
 if TYPE_CHECKING:
     from ..instance import Instance
-
-_ANOTHER = "the interpreter of this version prepares it otherwise"
-
-
-def _interpreter() -> Any:
-    return import_module("..interpreter", __package__)
+    from ..interpreter import Machine, Suspension
 
 
 def save(instance: Instance, value: Callable[[str, Any, str], SavedValue]) -> SavedStack | None:
     """The suspended call of `instance`, if there is one; `value` makes values of type, value and place."""
-    suspension: Any = getattr(instance, "suspended", None)
-    if suspension is None:
+    machine = instance.machine
+    if machine is None or machine.suspended is None:
         return None
-    first: int = _interpreter().FIRST
-    machine: Any = instance.machine
-    sums: dict[int, int] = {}
+    from ..closures import FIRST
+
     frames = []
-    for k, (func, pc, registers) in enumerate(suspension.frames):
+    for k, (func, pc, registers) in enumerate(machine.suspended.frames):
         types = machine.bodies.code(func).types
-        saved = [value(t, v, f"frame {k}: register {i}") for i, (t, v) in enumerate(zip(types, registers[first:]))]
-        frames.append(SavedFrame(func, pc, _checksum(machine, func, sums), tuple(saved)))
-    return SavedStack(suspension.awaiting, tuple(frames))
+        saved = [value(t, v, f"frame {k}: register {i}") for i, (t, v) in enumerate(zip(types, registers[FIRST:]))]
+        frames.append(SavedFrame(func, pc, _checksum(machine, func), tuple(saved)))
+    return SavedStack(machine.suspended.awaiting, tuple(frames))
 
 
-def restored(instance: Instance, saved: SavedStack) -> Any:
-    """The Suspension that `saved` says. SnapshotError naming the frame that makes no sense in this instance."""
-    machine: Any = getattr(instance, "machine", None)
-    if machine is None:
-        raise SnapshotError('snapshot: a call is suspended: only the interpreter can go on with it (engine="interp")')
-    interpreter = _interpreter()
+def restored(instance: Instance, saved: SavedStack) -> Suspension:
+    """The Suspension that `saved` says. SnapshotError naming the frame that makes no sense in this instance;
+    UnsupportedError if a function cannot be interpreted."""
+    from .. import interpreter
+    from ..closures import FIRST
+
+    machine = instance.machine
     info = instance.info
+    if machine is None:
+        raise SnapshotError("snapshot: a call is suspended, which only the interpreter can go on with")
     if len(saved.frames) > interpreter.MAX_FRAMES:
         raise SnapshotError(f"snapshot: {len(saved.frames)} frames, but at most {interpreter.MAX_FRAMES} can be")
     imported = sum(i.kind == "func" for i in info.imports)
-    sums: dict[int, int] = {}
     frames = []
     results: tuple[str, ...] = ()
     for k, frame in enumerate(saved.frames):
         where = f"snapshot: frame {k}: func {frame.func}"
         if not imported <= frame.func < len(info.funcs):
             raise SnapshotError(f"{where}: the module's own are {imported} to {len(info.funcs) - 1}")
-        if frame.func not in machine.interpreted:
-            raise SnapshotError(f"{where}: is not interpreted here")
         if k and info.types[info.funcs[frame.func]].results != results:
             raise SnapshotError(f"{where}: has other results than its caller waits for")
         code = machine.bodies.code(frame.func)
-        if frame.body != _checksum(machine, frame.func, sums):
-            raise SnapshotError(f"{where}: {_ANOTHER}")
-        if tuple(t for t, _ in frame.registers) != tuple(code.types):
+        if frame.body != _checksum(machine, frame.func):
+            raise SnapshotError(f"{where}: the interpreter of this version prepares it otherwise")
+        if tuple([t for t, _ in frame.registers]) != tuple(code.types):
             raise SnapshotError(f"{where}: has other registers")
         waits = k < len(saved.frames) - 1 or saved.awaiting
         if not waits <= frame.pc < len(code.segments):
-            raise SnapshotError(f"{where}: no segment {frame.pc}")
+            raise SnapshotError(f"{where}: no segment {frame.pc} to go on at")
         if waits:
-            kind, _, _, x = code.segments[frame.pc - 1]
+            kind, _, _, x = code.call_before(frame.pc)
             if kind not in (interpreter.CALL, interpreter.INDIRECT):
                 raise SnapshotError(f"{where}: segment {frame.pc - 1} is no call")
             results = machine._callee_type(kind, x).results
         registers = [_value(instance, value, f"{where}: register {i}") for i, value in enumerate(frame.registers)]
-        frames.append(interpreter.SavedFrame(frame.func, frame.pc, [None] * interpreter.FIRST + registers))
+        frames.append(interpreter.SavedFrame(frame.func, frame.pc, [None] * FIRST + registers))
     return interpreter.Suspension(frames, saved.awaiting, results if saved.awaiting else ())
 
 
-def suspend(instance: Instance, suspension: Any) -> None:
-    """Put `suspension` in its place, the instance's memories being there."""
-    machine: Any = instance.machine
+def suspend(instance: Instance, suspension: Suspension) -> None:
+    """Put `suspension` in its place, the instance's memories being there; its functions are interpreted now."""
+    machine = instance.machine
+    assert machine is not None
     for frame in suspension.frames:
         frame.registers[:2] = machine.memory, instance.namespace
+        if frame.func not in machine.interpreted:
+            machine.interpret(frame.func)
     machine.suspended = suspension
 
 
@@ -94,9 +90,11 @@ def _value(instance: Instance, saved: SavedValue, where: str) -> Any:
     return instance.func(saved.value)
 
 
-def _checksum(machine: Any, func: int, known: dict[int, int]) -> int:
-    """Of the prepared body of a function. Bodies are tuples of ints and names: their text is the same everywhere."""
-    if func not in known:
-        *head, blocks = machine.bodies.body(func)
-        known[func] = zlib.crc32(repr((head, [block[1:] for block in blocks])).encode("ascii"))
-    return known[func]
+def _checksum(machine: Machine, func: int) -> int:
+    """Of the prepared body of a function. Bodies are tuples of numbers and names: their text is the same everywhere."""
+    found = machine.bodies.checksums.get(func)
+    if found is None:
+        types, params, *_, blocks = machine.bodies.body(func)
+        text = repr((types, params, [block[1:] for block in blocks]))
+        found = machine.bodies.checksums[func] = zlib.crc32(text.encode("ascii"))
+    return found
