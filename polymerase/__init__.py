@@ -25,6 +25,7 @@ from polymerase.api import (
     format_trap,
 )
 from polymerase.errors import (
+    BusyError,
     InternalError,
     InvalidError,
     LinkError,
@@ -38,6 +39,7 @@ from polymerase.options import Options
 from polymerase.version import __version__
 
 __all__ = [
+    "BusyError",
     "Caller",
     "Exit",
     "ExportType",

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from polymerase_runtime.traps import LinkError, PolymeraseError, SnapshotError
+from polymerase_runtime.traps import BusyError, LinkError, PolymeraseError, SnapshotError
 
 __all__ = [
+    "BusyError",
     "InternalError",
     "InvalidError",
     "LinkError",

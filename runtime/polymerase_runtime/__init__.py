@@ -214,7 +214,7 @@ from .spelling import (
 )
 from .table import Table, ref_is_null, table_copy, table_fill, table_get, table_grow, table_init, table_set, table_size
 from .tail import TailCall, make_trampoline
-from .traps import Exit, Frame, LinkError, PolymeraseError, SnapshotError, Trap, format_trap, unreachable
+from .traps import BusyError, Exit, Frame, LinkError, PolymeraseError, SnapshotError, Trap, format_trap, unreachable
 from .types import (
     ABI,
     Data,
@@ -231,6 +231,7 @@ from .types import (
 
 __all__ = [
     "ABI",
+    "BusyError",
     "Caller",
     "CodeSource",
     "Data",

@@ -21,10 +21,11 @@ import re
 import struct
 import sys
 import threading
+import time
 from sys import getrecursionlimit, setrecursionlimit
 from threading import get_ident
 from types import TracebackType
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from .traps import (
     DIVIDE_BY_ZERO,
@@ -34,11 +35,16 @@ from .traps import (
     OUT_OF_BOUNDS_MEMORY,
     STACK_EXHAUSTED,
     UNDEFINED_ELEMENT,
+    BusyError,
     Frame,
     GuestStack,
     Trap,
+    quoted,
     trace,
 )
+
+if TYPE_CHECKING:
+    from .func import Func
 
 __polymerase_helper__ = True  # a call that fails on entry, for want of stack, is the guest's
 
@@ -73,19 +79,109 @@ def _limit_of(stack: int) -> int:
     return MAX_DEPTH if _FREE_CALLS else max(1000, min(MAX_DEPTH, stack // _UNIT))
 
 
-# The state, of the process as the limit is. Generated calls (func.py) run in this module's namespace and inline the
-# common case of `enter` and `leave`: the outermost call, by the main thread, of the only guest running.
+# --- Who is in the guest
+#
+# An instance takes one call at a time: its Guard is held by one thread, which may come again. Instances that can call
+# each other without passing the border share one guard.
+#
+# Nearly always no guest runs when one is called, and the caller becomes the process's *owner* by one step that nothing
+# can divide: see CLAIM. A call that finds an owner, or others, goes through `enter`: the owner's own nested calls, and
+# those of *sharers*, which are other threads and do all they do under the lock. Owner and sharers never wait for each
+# other to leave. Between them both write first what they are about to do, and then look whether the other has: one at
+# least sees it, and gives way.
+
+_ATOMIC_SWAP = not _PYPY and (3, 10) <= sys.version_info < (3, 15)
+# Source that sets `before` to whether there was an owner and makes sure that there is one. From CPython 3.10 on
+# threads switch at calls and backward jumps alone, so that a swap is one step; elsewhere list.pop is. Not so surely in
+# later ones than 3.14.
+CLAIM = (
+    "before, state.held = state.held, True"
+    if _ATOMIC_SWAP
+    else """try:
+        take()
+        before = False
+    except IndexError:
+        before = True"""
+)
+RELEASE = "state.held = False" if _ATOMIC_SWAP else "give(None)"
+
+
+class _State:
+    """The state of the process, which the recursion limit is part of."""
+
+    __slots__ = ("held", "lost", "mode", "nested", "owner", "saved", "sharers")
+
+    def __init__(self) -> None:
+        self.held = False  # whether there is an owner, or a thread about to become or just been it
+        self.owner = 0  # that thread, while it is in the guest
+        self.mode = 0  # of the owner: 0, on its way in or out; RAISED the limit; KEPT it as it was
+        self.nested = 0  # depth of the owner's calls back into the guest
+        self.sharers = 0  # other threads in guest code
+        self.saved = 0  # the limit for the last sharer to restore; 0: none
+        self.lost = False  # whether the owner died on the way: the last sharer then lets another in
+
+
+RAISED = 1
+KEPT = 2
+state = _State()
+_free: list[None] = [None]  # empty for state.held
+take = _free.pop
+give = _free.append
 _main = threading.main_thread().ident
 _limit = _limit_of(_main_stack())  # for the main thread
-_owner: int | None = 0  # the thread in guest code that raised the limit; 0: none; -1: it left, but others did not yet
-_idle = 0  # what _owner becomes when that thread leaves
-_normal = 1000  # the limit to restore then
-_nested = 0  # depth of its calls back into the guest; 0 whenever a thread becomes the owner
-_sharers = 0  # other threads in guest code
-_saved = 1000  # the limit to restore when the last of them has left
 _deep: dict[int, int] = {}  # thread of deep_stack -> its limit
 _lock = threading.Lock()  # for all that concerns other threads
 _local = threading.local()  # depth: calls into the guest, of a sharer
+_LOST = 1.0  # seconds after which an owner that is neither in nor out must have died on the way, of Ctrl-C
+_MERGED = -1
+
+
+class Guard:
+    """Lets one thread at a time into an instance. Threads by their idents, 0 for none."""
+
+    __slots__ = ("into", "level", "owner", "sharer")
+
+    def __init__(self) -> None:
+        self.owner = 0  # the thread that holds it, if that is the owner
+        self.sharer = 0  # … if it is a sharer; _MERGED: look at `into`
+        self.level = 0  # how many calls that thread was in already
+        self.into: Guard | None = None
+
+    @property
+    def thread(self) -> int:
+        """The thread that holds the guard now."""
+        guard = _root(self)
+        return guard.owner or guard.sharer
+
+
+def _root(guard: Guard) -> Guard:
+    while guard.into is not None:
+        guard = guard.into
+    return guard
+
+
+def join(a: Guard, b: Guard) -> Guard:
+    """Make one of two guards, and return it. BusyError if one of them is held by another thread."""
+    me = get_ident()
+    with _lock:
+        a, b = _root(a), _root(b)
+        if a is b:
+            return a
+        if (b.owner or b.sharer) and (not (a.owner or a.sharer) or b.level < a.level):
+            a, b = b, a  # the one that will be held for longer stays
+        sharer = b.sharer
+        b.sharer = _MERGED
+        for thread in (a.owner, a.sharer, b.owner, sharer):
+            if thread not in (0, me):
+                b.sharer = sharer
+                raise BusyError(f"cannot link instances: a call is running in {_named(thread)}")
+        b.into = a
+        return a
+
+
+def _named(thread: int) -> str:
+    name = next((t.name for t in threading.enumerate() if t.ident == thread), "")
+    return f"thread {quoted(name)}" if name else f"thread {thread}"
 
 
 def depth_of(slots: int) -> int:
@@ -100,69 +196,178 @@ def lower(depth: int) -> None:
         setrecursionlimit(depth)
 
 
-def enter(me: int, most_depth: int) -> bool:
-    """Let the thread `me` enter guest code where that is not the common case, under a limit of at most `most_depth`.
-    False: it must not, its stack is too small for the limit in force."""
-    global _owner, _normal, _idle, _nested, _sharers, _saved
+Entered = tuple[Optional[Guard], bool, int]  # the guard if it is this call's to give back; is it a sharer's; a limit
+
+
+def enter(f: Func, me: int) -> Entered | None:
+    """Let the thread `me` call `f` where there is an owner, or another thread in the guest. What it returns is for
+    `leave`; None: the thread's stack is too small for the limit in force. Raises BusyError, Trap."""
     most = _MAX_NESTED_DEEP if me in _deep else MAX_NESTED
-    if _owner == me:
-        if _nested >= most:
-            raise Trap(STACK_EXHAUSTED)
-        _nested += 1
-        return True
-    mine = _deep.get(me) or (
-        _limit if me == _main else _limit_of(threading.stack_size() or min(_main_stack(), 8 << 20))
+    if state.owner != me:
+        return _share(f, me, most)
+    if state.nested >= most:
+        raise Trap(STACK_EXHAUSTED)
+    guard = _guard(f)
+    first = None
+    if guard.owner != me:
+        first = guard
+        guard.owner = me
+        if guard.sharer:
+            guard.owner = 0
+            first = _hold(f, me)
+        if first is not None:
+            first.level = state.nested + 1
+    state.nested += 1
+    limit = 0
+    if state.mode != RAISED:  # a function that calls no other has called one: some Python object's finalizer has
+        limit = getrecursionlimit()
+        setrecursionlimit(max(limit, min(f.depth, _limit)))
+    return first, False, limit
+
+
+def _hold(f: Func, me: int) -> Guard | None:
+    """The guard of `f`, now held by the owner, while sharers may want it; None if it was already."""
+    with _lock:
+        guard = f.guard = _root(_guard(f))
+        if guard.owner == me:
+            return None
+        if guard.sharer:
+            raise _busy(f, guard.sharer)
+        guard.owner = me
+        return guard
+
+
+def _guard(f: Func) -> Guard:
+    assert f.guard is not None
+    return f.guard
+
+
+def _busy(f: Func, thread: int) -> BusyError:
+    return BusyError(
+        f"{f.instance!r}: cannot call {quoted(f.name)}: a call is running in {_named(thread)}, "
+        "and an instance takes one at a time"
     )
-    mine = min(mine, most_depth)
+
+
+def _share(f: Func, me: int, most: int) -> Entered | None:
     depth: int = getattr(_local, "depth", 0)
     if depth >= most:
         raise Trap(STACK_EXHAUSTED)
+    first = None
     with _lock:
+        guard = f.guard = _root(_guard(f))
+        if guard.sharer != me:
+            if guard.sharer:
+                raise _busy(f, guard.sharer)
+            guard.sharer = me
+            thread = guard.owner
+            if thread:
+                guard.sharer = 0
+                raise _busy(f, thread)
+            guard.level = depth
+            first = guard
         if not depth:
-            if _owner == 0 or _owner == -1 and not _sharers:
-                _owner = me
-                _idle = 0
-                _normal = getrecursionlimit()
-                if _normal < mine:
-                    setrecursionlimit(mine)
-                return True
-            in_force = getrecursionlimit()
-            if in_force > mine and not _FREE_CALLS:
-                return False
-            if not _sharers:  # the owner must not restore the limit under us
-                _saved = _normal
-                _normal = in_force
-                _idle = -1
-            _sharers += 1
+            state.sharers += 1
+            mine = _deep.get(me) or (
+                _limit if me == _main else _limit_of(threading.stack_size() or min(_main_stack(), 8 << 20))
+            )
+            if not _share_limit(min(mine, f.depth)):
+                _unshare(first)
+                return None
         _local.depth = depth + 1
-        return True
+    return first, True, 0
 
 
-def leave(me: int) -> None:
+def _share_limit(mine: int) -> bool:
+    """See that the limit is `mine` at least, and restored in the end. False if it is higher than the stack allows."""
+    until = 0.0
+    while (state.held if _ATOMIC_SWAP else not _free) and not state.mode:
+        now = time.monotonic()
+        until = until or now + _LOST
+        if now > until:
+            state.lost = True
+            break
+        _lock.release()
+        try:
+            time.sleep(0)  # the owner is about to change the limit, or to leave
+        finally:
+            _lock.acquire()
+    in_force = getrecursionlimit()
+    if in_force > mine and not _FREE_CALLS:
+        return False
+    if state.mode != RAISED and not state.saved:
+        state.saved = in_force
+    if in_force < mine:
+        setrecursionlimit(mine)
+    return True
+
+
+def _unshare(guard: Guard | None) -> None:
+    if guard is not None and guard.sharer != _MERGED:
+        guard.sharer = guard.level = 0
+    if state.sharers == 1 and state.saved:
+        restore(state.saved)
+        state.saved = 0
+    if state.sharers == 1 and state.lost:
+        state.lost = False
+        state.owner = 0
+        _release()
+    state.sharers -= 1
+
+
+def leave(entered: Entered) -> None:
     """Undo `enter`."""
-    global _owner, _normal, _idle, _nested, _sharers
-    if _owner == me:
-        if _nested:
-            _nested -= 1
-        else:
-            _owner = _idle
-            restore()
+    guard, sharer, limit = entered
+    if not sharer:
+        state.nested -= 1
+        if guard is not None:
+            guard.owner = guard.level = 0
+        if limit:
+            restore(limit)
         return
     with _lock:
         _local.depth -= 1
         if not _local.depth:
-            _sharers -= 1
-            if not _sharers:
-                _normal = _saved
-                _idle = 0
-                if _owner == -1:
-                    _owner = 0
-                    restore()
+            _unshare(guard)
+        elif guard is not None and guard.sharer != _MERGED:
+            guard.sharer = guard.level = 0
 
 
-def restore() -> None:
+def is_outermost() -> bool:
+    """Whether the thread that `enter` let in has no other call in the guest."""
+    if state.owner == get_ident():
+        return False
+    depth: int = _local.depth
+    return depth == 1
+
+
+def back_off(guard: Guard) -> None:
+    """The owner stops being it before it has entered: there are sharers."""
+    guard.owner = state.owner = 0
+    _release()
+
+
+def hand_over(limit: int) -> None:
+    """The owner leaves, sharers may be left: then it is for them to restore `limit`, unless it is 0."""
+    with _lock:
+        if limit:
+            if state.sharers:
+                state.saved = state.saved or limit
+            else:
+                restore(limit)
+        state.owner = 0
+        _release()
+
+
+def _release() -> None:
+    if _ATOMIC_SWAP:
+        state.held = False
+    else:
+        give(None)
+
+
+def restore(limit: int) -> None:
     """Put the recursion limit back; a little higher if the stack is deeper by now than Python lets it be."""
-    limit = _normal
     while True:
         try:
             setrecursionlimit(limit)

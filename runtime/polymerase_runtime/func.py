@@ -68,11 +68,11 @@ class Func:
     or OverflowError naming function, parameter and value, Trap when the guest traps, and what host functions raise.
 
     `type` is its FuncType, `name` what to call it in messages, `raw` the callable with internal values, `instance`
-    and `index` where it is from (None: a host function's). `depth` is the recursion limit it may run under,
-    `limit` that in the main thread.
+    and `index` where it is from (None: a host function's). `guard` lets one thread at a time in, `depth` is the
+    recursion limit it may run under, `limit` that in the main thread.
     """
 
-    __slots__ = ("__weakref__", "depth", "index", "instance", "limit", "name", "raw", "type")
+    __slots__ = ("__weakref__", "depth", "guard", "index", "instance", "limit", "name", "raw", "type")
     __polymerase_func__ = True
 
     def __init__(
@@ -84,6 +84,7 @@ class Func:
         self.instance = instance
         self.index = index
         self.depth = border.MAX_DEPTH if instance is None else instance.depth
+        self.guard = None if instance is None else instance.guard
 
     def __repr__(self) -> str:
         return f"<Func {self.name} {self.type}>"
@@ -91,7 +92,7 @@ class Func:
     def __call__(self, *args: Any) -> Any:
         """Specialise this object to its signature, then call."""
         self.limit = min(self.depth, border._limit)
-        self.__class__ = _call_class(self.type, is_leaf(self.raw))
+        self.__class__ = _call_class(self.type, "host" if self.guard is None else "leaf" if is_leaf(self.raw) else "")
         return self(*args)
 
     def rebind(self, raw: Raw) -> None:
@@ -122,24 +123,34 @@ class _Generic(Func):
 
     def __call__(self, *args: Any) -> Any:
         internal = arguments(self, args)
-        me = get_ident()
-        if not border.enter(me, self.depth):
-            return border.deep_stack(self, *args)
+        if self.guard is None:
+            return results_to_public(self.type.results, self.raw(*internal))
+        return self.again(get_ident(), *internal)
+
+    def again(self, me: int, *args: Any) -> Any:
+        entered = border.enter(self, me)
+        if entered is None:
+            return border.deep_stack(rerun, self, args)
         try:
-            result = self.raw(*internal)
+            result = self.raw(*args)
         except Exception as e:
-            error = border.translate(e, not border._nested)
+            error = border.translate(e, border.is_outermost())
             if error is None:
                 raise
         else:
             return results_to_public(self.type.results, result)
         finally:
-            border.leave(me)
+            border.leave(entered)
         raise error
 
 
+def rerun(f: Any, args: tuple[Any, ...]) -> Any:
+    """Call with internal values in this thread."""
+    return f.again(get_ident(), *args)
+
+
 _RANGES = {"i32": (-(1 << 31), (1 << 32) - 1), "i64": (-(1 << 63), (1 << 64) - 1)}
-_classes: dict[tuple[FuncType, bool], type[Func]] = {}
+_classes: dict[tuple[FuncType, str], type[Func]] = {}
 
 # Names that a compiled function may use and be one that calls nothing but the runtime: views, globals, segments; a
 # stub that loads the function uses others.
@@ -155,88 +166,144 @@ def is_leaf(raw: Raw) -> bool:
     return all(name in helpers or name in _BUILTINS or _STATE.fullmatch(name) for name in raw.__code__.co_names)
 
 
-def _call_class(t: FuncType, leaf: bool) -> type[Func]:
-    found = _classes.get((t, leaf))
+def _call_class(t: FuncType, kind: str) -> type[Func]:
+    found = _classes.get((t, kind))
     if found is None:
         if len(t.params) > _GENERATED_PARAMS or len(t.results) > _GENERATED_PARAMS or len(_classes) >= _GENERATED:
             return _Generic
-        found = _classes[t, leaf] = _generate_class(t, leaf)
+        found = _classes[t, kind] = _generate_class(t, kind)
     return found
 
 
-def _generate_class(t: FuncType, leaf: bool) -> type[Func]:
-    """The Func class of a signature. `leaf`: of functions that call no other."""
+def _generate_class(t: FuncType, kind: str) -> type[Func]:
+    """The Func class of a signature. `kind`: "leaf" of functions that call no other, "host" of those of no instance."""
     names = [f"a{i}" for i in range(len(t.params))]
     assigned = "".join(f"{a}, " for a in names)
-    tests = ["rest", *(_test(p, a) for p, a in zip(t.params, names))]
-    args = ", ".join(_argument(p, a) for p, a in zip(t.params, names))
     results = [_result(r, f"r[{i}]" if len(t.results) > 1 else "r") for i, r in enumerate(t.results)]
-    value = "None" if not results else results[0] if len(results) == 1 else f"({', '.join(results)})"
-    head = f"""
-def __call__(self, {assigned.replace(",", "=MISSING,")}*rest):
-    global _owner, _normal
-    if {" or ".join(tests)}:
-        {f"{assigned} = arguments(self, ({assigned} *rest))" if names else "arguments(self, rest)"}
-"""
-    call = f"r = self.raw({args})"
-    body = _LEAF_BODY if leaf else _BODY.replace("ARGS", ", ".join(names))
-    source = head + body.replace("CALL", call).replace("VALUE", value)
-    scope = {"MISSING": MISSING, "arguments": arguments, "f32_round": f32_round, "to_f32": to_f32}
-    method = _define(source, "__call__", vars(border), scope)
-    return type("Func", (Func,), {"__slots__": (), "__call__": method, "__doc__": Func.__doc__})
+    words = {
+        "PARAMS": assigned.replace(",", "=MISSING,") + "/, " * bool(names),
+        "ALL": f"({assigned}*rest)" if names else "rest",
+        "TESTS": " or ".join(["rest", *(_test(p, a) for p, a in zip(t.params, names))]),
+        "ASSIGN": f"{assigned}= " if names else "",
+        "CALL": f"r = self.raw({', '.join(_argument(p, a) for p, a in zip(t.params, names))})",
+        "AGAIN": ", ".join(["self.again(me", *(_argument(p, a) for p, a in zip(t.params, names))]) + ")",
+        "NAMES": ", ".join(names),
+        "TUPLE": f"({assigned})",
+        "VALUE": "None" if not results else results[0] if len(results) == 1 else f"({', '.join(results)})",
+        "CLAIM": border.CLAIM,
+        "RELEASE": border.RELEASE,
+    }
+    call = _CHECK + (_HOST if kind == "host" else _LEAF if kind == "leaf" else _BODY)
+    scope = {"MISSING": MISSING, "arguments": arguments, "f32_round": f32_round, "rerun": rerun, "to_f32": to_f32}
+    methods = {
+        name: _define(re.sub(r"\b[A-Z]{3,}\b", lambda m: words.get(m.group(), m.group()), source), name, scope)
+        for name, source in (("__call__", call), ("again", _AGAIN))
+    }
+    methods["__call__"].__qualname__ = "exported function"  # in Python's own words about keyword arguments
+    return type("Func", (Func,), {"__slots__": (), "__doc__": Func.__doc__, **methods})
 
 
-_LEAF_BODY = """
-    try:
-        CALL
-    except Exception as e:
-        error = translate(e, _owner != get_ident())
-        if error is None:
-            raise
-    else:
-        return VALUE
-    raise error
+_CHECK = """
+def __call__(self, PARAMS *rest):
+    if TESTS:
+        ASSIGN arguments(self, ALL)
 """
-_BODY = """
+_HOST = """
+    CALL
+    return VALUE
+"""
+# What is between CLAIM and `try` calls nothing, so that Ctrl-C does not come there.
+_LEAF = """
     me = get_ident()
-    if _owner == 0 and me == _main:
-        outer = True
-        _owner = me
-        _normal = getrecursionlimit()
-        limit = self.limit
-        if _normal < limit:
-            setrecursionlimit(limit)
-    elif enter(me, self.depth):
-        outer = False
-    else:
-        return deep_stack(self, ARGS)
+    CLAIM
+    if before:
+        return AGAIN
+    guard = self.guard
+    state.owner = guard.owner = me
+    if guard.sharer or state.sharers:
+        back_off(guard)
+        return AGAIN
     try:
+        state.mode = KEPT
         CALL
     except Exception as e:
-        error = translate(e, not _nested)
+        error = translate(e, True)
         if error is None:
             raise
     else:
         return VALUE
     finally:
-        if outer:
-            _owner = _idle
-            try:
-                setrecursionlimit(_normal)
-            except RecursionError:
-                restore()
+        state.mode = guard.owner = 0
+        if state.sharers:
+            hand_over(0)
         else:
-            leave(me)
+            state.owner = 0
+            RELEASE
+    raise error
+"""
+_BODY = f"""
+    me = get_ident()
+    {"" if border._FREE_CALLS else "if me != _main: return AGAIN"}
+    CLAIM
+    if before:
+        return AGAIN
+    guard = self.guard
+    state.owner = guard.owner = me
+    if guard.sharer or state.sharers:
+        back_off(guard)
+        return AGAIN
+    limit = 0
+    try:
+        limit = getrecursionlimit()
+        if limit < self.limit:
+            setrecursionlimit(self.limit)
+        state.mode = RAISED
+        CALL
+    except Exception as e:
+        error = translate(e, True)
+        if error is None:
+            raise
+    else:
+        return VALUE
+    finally:
+        state.mode = guard.owner = 0
+        if state.sharers:
+            hand_over(limit)
+        else:
+            try:
+                setrecursionlimit(limit)
+            except RecursionError:
+                restore(limit)
+            finally:
+                state.owner = 0
+                RELEASE
+    raise error
+"""
+_AGAIN = """
+def again(self, me, NAMES):
+    entered = enter(self, me)
+    if entered is None:
+        return deep_stack(rerun, self, TUPLE)
+    try:
+        r = self.raw(NAMES)
+    except Exception as e:
+        error = translate(e, is_outermost())
+        if error is None:
+            raise
+    else:
+        return VALUE
+    finally:
+        leave(entered)
     raise error
 """
 
 
-def _define(source: str, name: str, namespace: dict[str, Any], scope: dict[str, Any]) -> Any:
-    """The function that `source` defines, with the names of `scope` as free variables and the globals `namespace`."""
+def _define(source: str, name: str, scope: dict[str, Any]) -> Any:
+    """The function that `source` defines, with the names of `scope` as free variables and the border's globals."""
     inner = "".join(f"\n    {line}" for line in source.strip().splitlines())
     code = f"def outer({', '.join(sorted(scope))}):{inner}\n    return {name}"
     made: dict[str, Any] = {}
-    exec(compile(code, border.FILE, "exec"), namespace, made)
+    exec(compile(code, border.FILE, "exec"), vars(border), made)
     return made["outer"](**scope)
 
 
@@ -244,7 +311,8 @@ def _test(t: str, a: str) -> str:
     """Source that is true if the argument `a` needs a closer look. None passes as a null reference."""
     if t in _RANGES:
         low, high = _RANGES[t]
-        return f"type({a}) is not int or not {low} <= {a} <= {high}"
+        small = f"0 <= {a} <= 0x3FFFFFFF or "  # comparisons of small integers take a fifth of the time
+        return f"type({a}) is not int or not ({small}{low} <= {a} <= {high})"
     if t == "f64" or t == "f32":
         return f"type({a}) is not float"
     return f"{a} is not None"
@@ -253,14 +321,17 @@ def _test(t: str, a: str) -> str:
 def _argument(t: str, a: str) -> str:
     """Source of the internal form of an argument; those that had a closer look have it already."""
     return (
-        f"{a} & {_RANGES[t][1]}"
+        f"{a} if {a} >= 0 else {a} & {_RANGES[t][1]}"
         if t in _RANGES
         else f"f32_round({a}) if {a} == {a} else to_f32({a})" if t == "f32" else a
     )
 
 
 def _result(t: str, r: str) -> str:
-    return f"({r} ^ {1 << 31}) - {1 << 31}" if t == "i32" else f"({r} ^ {1 << 63}) - {1 << 63}" if t == "i64" else r
+    if t not in _RANGES:
+        return r
+    high = _RANGES[t][1]
+    return f"({r} if {r} < {(high + 1) // 2} else {r} - {high + 1})"
 
 
 # --- Host functions

@@ -17,7 +17,7 @@ from . import memory as _memory
 from . import numeric as _numeric
 from . import spelling as _spelling
 from . import table as _table
-from .border import depth_of, lower
+from .border import Guard, depth_of, join, lower
 from .func import Func
 from .globals import Global, GlobalCell
 from .limits import UNLIMITED, Limits
@@ -103,11 +103,18 @@ class Instance:
         self.wasi: Wasi | None = None  # what `wasi` was given
         self.depth = depth_of(info.frame_slots)
         self.meter: _controls.Meter | None = None  # with metered code
+        self.guard = Guard()
         self._funcs: dict[int, Func] = {}
         self.machine: Machine | None = None  # the interpreter, if functions are interpreted
 
     def __repr__(self) -> str:
         return f"<Instance of {quoted(self.info.name)}>"
+
+    @property
+    def busy_thread(self) -> int:
+        """The ident of the thread in which a call of the instance is running, or of one that it is linked with by
+        functions or tables; 0 if there is none."""
+        return self.guard.thread
 
     @property
     def memory(self) -> Memory:
@@ -326,6 +333,8 @@ def _link(instance: Instance, imports: Mapping[str, Any], wasi: Mapping[str, Any
     functions = 0
     for wanted in info.imports:
         value = resolve(wanted, imports, wasi, instance)
+        if isinstance(value, (Func, Table)) and value.guard is not None:
+            value.guard = instance.guard = join(value.guard, instance.guard)
         if wanted.kind == "func":
             instance.namespace[info.func_names[functions]] = value.raw
             instance._funcs[functions] = value
@@ -364,6 +373,8 @@ def bind_state(instance: Instance) -> None:
         namespace[info.global_names[i]] = g.cell if i in info.global_cells else g.cell.value
     for i, table in enumerate(instance.tables):
         namespace[f"table{i}"] = table
+        if table.guard is None:
+            table.guard = instance.guard
     for i, k in info.typed_tables:
         namespace[f"table{i}_t{k}"] = instance.tables[i].calls(info.types[k])
 

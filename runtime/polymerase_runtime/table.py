@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
+from .border import Guard, join
 from .func import Func, HostFunc, Raw
 from .traps import INDIRECT_CALL_TYPE, OUT_OF_BOUNDS_TABLE, UNINITIALIZED_ELEMENT, Trap
 from .types import FuncType, SizeLimits, TableType
@@ -38,7 +39,7 @@ class Table:
     What is out of bounds is an IndexError. `elements` and `typed` are what compiled code works on.
     """
 
-    __slots__ = ("__weakref__", "elements", "max", "typed", "type_")
+    __slots__ = ("__weakref__", "elements", "guard", "max", "typed", "type_")
 
     def __init__(self, type: TableType, init: Any = None) -> None:
         """A table of its type's minimum size, filled with `init`. TypeError; MemoryError for an absurd size."""
@@ -49,6 +50,7 @@ class Table:
         self.max = type.limits.max
         self.elements: list[Any] = [self._reference(init)] * size
         self.typed: dict[FuncType, list[Raw]] = {}
+        self.guard: Guard | None = None
 
     def __repr__(self) -> str:
         return f"<Table of {len(self.elements)} {self.type_.element}>"
@@ -86,7 +88,7 @@ class Table:
             raise MemoryError(f"table.grow: {size} elements are too many")
         self.elements.extend([value] * n)
         for t, entries in self.typed.items():
-            entries.extend([_entry(value, t)] * n)
+            entries.extend([_entry(self, value, t)] * n)
         return old
 
     def calls(self, t: FuncType) -> list[Raw]:
@@ -95,7 +97,7 @@ class Table:
         if entries is None:
             if len(self.elements) * (2 + len(self.typed)) > _MAX_ENTRIES:
                 raise MemoryError(f"a table of {len(self.elements)} elements called with too many types")
-            entries = self.typed[t] = [_entry(e, t) for e in self.elements]
+            entries = self.typed[t] = [_entry(self, e, t) for e in self.elements]
         return entries
 
     def write(self, d: int, references: Sequence[Any]) -> None:
@@ -103,7 +105,7 @@ class Table:
         end = d + len(references)
         self.elements[d:end] = references
         for t, entries in self.typed.items():
-            entries[d:end] = [_entry(e, t) for e in references]
+            entries[d:end] = [_entry(self, e, t) for e in references]
 
     def _index(self, i: int) -> int:
         if not 0 <= i < len(self.elements):
@@ -118,10 +120,14 @@ class Table:
         return value
 
 
-def _entry(e: Func | None, t: FuncType) -> Raw:
+def _entry(table: Table, e: Func | None, t: FuncType) -> Raw:
     if e is None:
         return uninitialized_element
-    return e.raw if e.type == t else wrong_type
+    if e.type != t:
+        return wrong_type
+    if e.guard is not table.guard and e.guard is not None and table.guard is not None:
+        e.guard = table.guard = join(e.guard, table.guard)
+    return e.raw
 
 
 def ref_is_null(v: Any) -> int:
@@ -146,7 +152,7 @@ def table_set(table: Table, i: int, v: Any) -> None:
     except IndexError:
         raise Trap(OUT_OF_BOUNDS_TABLE) from None
     for t, entries in table.typed.items():
-        entries[i] = _entry(v, t)
+        entries[i] = _entry(table, v, t)
 
 
 def table_size(table: Table) -> int:
@@ -168,7 +174,7 @@ def table_fill(table: Table, i: int, v: Any, n: int) -> None:
         raise Trap(OUT_OF_BOUNDS_TABLE)
     table.elements[i:end] = [v] * n
     for t, entries in table.typed.items():
-        entries[i:end] = [_entry(v, t)] * n
+        entries[i:end] = [_entry(table, v, t)] * n
 
 
 def table_copy(dt: Table, st: Table, d: int, s: int, n: int) -> None:

@@ -35,6 +35,10 @@ class SnapshotError(PolymeraseError):
     the text says what and where."""
 
 
+class BusyError(PolymeraseError):
+    """An instance was called in one thread while a call was running in another. Nothing of the call has happened."""
+
+
 class Frame(NamedTuple):
     """One guest function in a trap's stack: its index, known name and the byte offset in the module."""
 

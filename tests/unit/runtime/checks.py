@@ -25,6 +25,7 @@ if __name__ == "__main__":
 
 from polymerase_runtime import (
     ABI,
+    BusyError,
     Caller,
     Data,
     Elem,
@@ -466,7 +467,7 @@ def check_the_limit_is_restored_after_errors() -> None:
         except Exception:
             pass
         assert before == sys.getrecursionlimit()
-        assert 0 == border._owner == border._nested == border._sharers
+        assert 0 == border.state.owner == border.state.nested == border.state.sharers
 
 
 def check_a_call_near_pythons_limit_comes_back() -> None:
@@ -509,7 +510,206 @@ def check_threads_share_the_raised_limit() -> None:
         t.join()
     assert [] == faults
     assert 1 == start().exports.even(10)
-    assert before == sys.getrecursionlimit() and 0 == border._owner == border._sharers
+    assert before == sys.getrecursionlimit() and 0 == border.state.owner == border.state.sharers
+
+
+def run_threads(n: int, body: Callable[[int], None]) -> None:
+    """Run `body(i)` in n threads that switch as often as can be; raise the first error."""
+    errors: list[BaseException] = []
+    barrier = threading.Barrier(n)
+
+    def run(i: int) -> None:
+        try:
+            barrier.wait()
+            body(i)
+        except BaseException as e:
+            errors.append(e)
+
+    interval = sys.getswitchinterval()
+    threads = [threading.Thread(target=run, args=(i,), name=f"worker {i}") for i in range(n)]
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    for error in errors:
+        raise error
+
+
+def idle() -> None:
+    """Nobody is in the guest, and the next call need not go the long way."""
+    state = border.state
+    assert (0, 0, 0, 0, 0) == (state.owner, state.mode, state.nested, state.sharers, state.saved)
+    assert not state.held and 1 == len(border._free)
+
+
+def check_threads_with_instances_of_their_own_do_not_meet() -> None:
+    limit = sys.getrecursionlimit()
+
+    def body(i: int) -> None:
+        guest = start(host=lambda x: e.fib(x) + i)
+        e = guest.exports
+        for turn in range(20 if PYPY else 40):
+            assert 55 == e.fib(10)
+            assert 55 + i == e.through(10)
+            e.count()
+            assert turn == e.counter.value, (turn, e.counter.value)
+            with raises(Trap, "integer divide by zero"):
+                e.div(1, 0)
+            with raises(Trap, "out of bounds memory access"):
+                e.load(0x7FFFFFFF)
+            e.memory[0] = i
+            assert i == e.byte(0)
+            assert turn == 0 or 4 == e.memory.size
+            e.grow(3 if turn == 0 else 0)
+            e.table[2] = e.div if i % 2 else e.fib
+            assert (e.div if i % 2 else e.fib) is e.table[2]
+            with raises(Trap, "call stack exhausted"):
+                if turn % 10 == 0:
+                    e.endless(0)
+                raise Trap("call stack exhausted")
+            assert e.even(200) and not e.odd(200)
+
+    run_threads(8, body)
+    idle()
+    assert limit == sys.getrecursionlimit()
+
+
+def check_threads_on_one_instance_get_a_clear_error() -> None:
+    inside = [0]
+    counted = [0] * 8
+    refused = [0] * 8
+    text = '<Instance of "hand">: cannot call "'
+
+    def host(x: int) -> int:
+        inside[0] += 1
+        assert 1 == inside[0], "two threads in one instance"
+        for _ in range(3):
+            time.sleep(0)
+        while not any(refused):  # the others are about to try
+            time.sleep(0.001)
+        assert 1 == inside[0], "two threads in one instance"
+        inside[0] -= 1
+        return x
+
+    guest = start(host=host)
+    e = guest.exports
+
+    def body(i: int) -> None:
+        for turn in range(300):
+            try:
+                if turn % 3 == 0:
+                    assert 7 == e.through(7)
+                elif turn % 3 == 1:
+                    e.count()
+                    counted[i] += 1
+                else:
+                    assert 1 == e.even(20)
+            except PolymeraseError as error:
+                assert "BusyError" == type(error).__name__ and str(error).startswith(text), repr(error)
+                assert "a call is running in thread" in str(error) and "takes one at a time" in str(error)
+                refused[i] += 1
+
+    run_threads(8, body)
+    idle()
+    assert 0 == guest.busy_thread
+    assert 0 < sum(refused) < 8 * 300, refused
+    assert sum(counted) - 1 == e.counter.value
+
+
+def check_a_busy_instance_says_so_and_its_thread_may_come_again() -> None:
+    seen: list[Any] = []
+    guest = start(host=lambda x: host(x))
+    other = start(host=lambda x: guest.exports.fib(x))
+
+    def host(x: int) -> int:
+        seen.append(guest.busy_thread == threading.get_ident())
+
+        def another() -> None:
+            assert 55 == other.exports.fib(10)  # another instance is free
+            for call in (guest.exports.fib, guest.exports.wide):
+                with raises(BusyError, '<Instance of "hand">: cannot call "') as caught:
+                    call(5)
+            assert 'thread "MainThread"' in str(caught[0])
+            seen.append("refused")
+
+        thread = threading.Thread(target=another)
+        thread.start()
+        thread.join()
+        seen.append(guest.exports.fib(x) + guest.exports.wide(1) + other.exports.through(x))
+        assert guest.busy_thread == threading.get_ident() and not other.busy_thread
+        return x
+
+    assert 10 == guest.exports.through(10)
+    assert [True, "refused", 111] == seen, seen
+    assert 0 == guest.busy_thread
+    idle()
+
+
+def check_an_owner_that_died_on_its_way_in_is_replaced() -> None:
+    e = start().exports
+    state = border.state
+    lost = border._LOST
+    border._LOST = 0.05
+    try:
+        if border._ATOMIC_SWAP:
+            state.held = True
+        else:
+            border.take()
+        assert 55 == e.fib(10)
+    finally:
+        border._LOST = lost
+    idle()
+
+
+def check_linked_instances_count_as_one() -> None:
+    a = start(host=abs)
+    alone = start(host=abs)
+    c = start(host=abs)
+    b = instantiate(info(), Code(), {"env": {"host": a.exports.through}}, blob=b"abcdef")
+    assert b.guard.thread == 0
+    seen = []
+
+    def host(x: int) -> int:
+        def another() -> None:
+            for instance, free in ((a, False), (b, False), (c, False), (alone, True)):
+                assert free == (instance.busy_thread == 0)
+                try:
+                    instance.exports.fib(3)
+                    seen.append(free)
+                except BusyError:
+                    seen.append(not free)
+
+        thread = threading.Thread(target=another)
+        thread.start()
+        thread.join()
+        with raises(BusyError, "cannot link instances: a call is running in thread"):
+            run_threads(1, lambda i: b.exports.table.__setitem__(6, alone.exports.fib))
+        return x
+
+    e = instantiate(info(), Code(), {"env": {"host": host}}, blob=b"abcdef").exports
+    b.exports.table[6] = c.exports.fib  # the code calls through the table's list for this type
+    b.exports.table[7] = e.fib
+    assert 5 == e.through(5)
+    assert [True] * 4 == seen, seen
+    idle()
+
+    # linking while running, from the inner and the outer instance
+    def link(x: int) -> int:
+        late.exports.table[6] = inner.exports.fib
+        assert inner.busy_thread == late.busy_thread == threading.get_ident()
+        return x
+
+    late = start(host=lambda x: inner.exports.through(x))
+    inner = start(host=link)
+    assert 3 == late.exports.through(3)
+    assert 0 == inner.busy_thread == late.busy_thread
+    assert 0 == sum(run() for run in (lambda: inner.busy_thread, lambda: late.busy_thread))
+    run_threads(1, lambda i: late.exports.through(3))
+    idle()
 
 
 def check_a_thread_with_a_small_stack_does_not_crash() -> None:
