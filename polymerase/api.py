@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ from polymerase_runtime import (
     format_trap,
     instantiate,
 )
-from polymerase_runtime.limits import UNLIMITED
+from polymerase_runtime.limits import UNLIMITED, FuelCosts
 from polymerase_runtime.package import WASI_MODULES
 from polymerase_runtime.snapshot import Snapshot, restore
 from polymerase_runtime.types import ModuleInfo
@@ -76,6 +76,7 @@ __all__ = [
     "exported_func",
     "f32_round",
     "format_trap",
+    "fuel_table",
     "inspect",
     "run_command",
     "run_entry",
@@ -220,30 +221,61 @@ def compile_package(
     return driver.compile_package(module.decoded, Path(out), replace(module.options, **options), progress)
 
 
-def run_command(module: Module, args: Sequence[str], env: Mapping[str, str], dirs: Mapping[str, str]) -> int:
+def fuel_table(costs: FuelCosts) -> tuple[tuple[str, int], ...]:
+    """`Controls.fuel` for these costs. Raises TypeError, ValueError naming an instruction."""
+    return driver.fuel_table(costs)
+
+
+def run_command(
+    module: Module,
+    args: Sequence[str],
+    env: Mapping[str, str],
+    dirs: Mapping[str, str],
+    *,
+    limits: Limits = UNLIMITED,
+    made: Callable[[Instance], object] | None = None,
+) -> int:
     """Run a WASI command: instantiate, call `_start`; return the exit code. `dirs` maps guest paths to host folders.
 
-    Raises LinkError when it is no command, Trap.
+    `made` is called with the instance before it runs. Raises LinkError when it is no command, Trap.
     """
     t = exported_func(module, "_start")
     if t != FuncType():
         raise LinkError(f"{module.name}: not a WASI command: _start is {t}, not {FuncType()}")
-    wasi = Wasi(args=(module.name, *args), env=env, dirs=dirs)
+    wasi = Wasi(args=(module.name, *args), env=env, dirs=dirs, deterministic=limits.deterministic)
+
+    def call() -> None:
+        instance = module.instantiate(wasi=wasi, limits=limits)
+        if made is not None:
+            made(instance)
+        instance.exports["_start"]()
+
     try:
-        deep_stack(lambda: module.instantiate(wasi=wasi).exports["_start"]())
+        deep_stack(call)
     except Exit as e:
         return e.code
     return 0
 
 
 def run_entry(
-    module: Module, entry: str, args: Sequence[object], env: Mapping[str, str], dirs: Mapping[str, str]
+    module: Module,
+    entry: str,
+    args: Sequence[object],
+    env: Mapping[str, str],
+    dirs: Mapping[str, str],
+    *,
+    limits: Limits = UNLIMITED,
+    made: Callable[[Instance], object] | None = None,
 ) -> tuple[object, ...]:
-    """Instantiate, call `_initialize` if there is one, then export `entry`; return its results as a tuple."""
-    wasi = Wasi(args=(module.name,), env=env, dirs=dirs)
+    """Instantiate, call `_initialize` if there is one, then export `entry`; return its results as a tuple. `made` is
+    called with the instance before it runs."""
+    wasi = Wasi(args=(module.name,), env=env, dirs=dirs, deterministic=limits.deterministic)
 
     def call() -> Any:
-        exports = module.instantiate(wasi=wasi).exports
+        instance = module.instantiate(wasi=wasi, limits=limits)
+        if made is not None:
+            made(instance)
+        exports = instance.exports
         if entry != "_initialize" and any(e.name == "_initialize" and e.kind == "func" for e in module.exports):
             exports["_initialize"]()
         return exports[entry](*args)

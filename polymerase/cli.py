@@ -20,8 +20,9 @@ from typing import Any, NoReturn, cast
 import click
 
 from polymerase import api
+from polymerase.cli_limits import control_options, limit_options
 from polymerase.errors import PolymeraseError, quote
-from polymerase.options import OPT_LEVELS, TARGETS, Options, Target, running_target
+from polymerase.options import OPT_LEVELS, TARGETS, Controls, Options, Target, running_target
 from polymerase.version import __version__
 
 EXIT_ERROR = 1
@@ -60,6 +61,7 @@ def cli() -> None:
 @click.option("--force", is_flag=True, help="Replace DIR even when polymerase did not make it.")
 @click.option("--no-progress", is_flag=True, help="No progress bar, not even on a terminal.")
 @opt_level_option
+@control_options
 def compile_(
     prog: str,
     output: str,
@@ -69,6 +71,7 @@ def compile_(
     force: bool,
     no_progress: bool,
     opt_level: int,
+    controls: Controls,
 ) -> None:
     """Write PROG.wasm as a Python package."""
     options = Options(
@@ -77,6 +80,7 @@ def compile_(
         standalone=standalone,
         format=format_,
         force=force,
+        controls=controls,
     )
     if Path.cwd().is_relative_to(os.path.realpath(output)):  # not even with --force
         raise click.BadParameter("the current directory lies in it", param_hint="--output")
@@ -108,6 +112,8 @@ def compile_(
 )
 @click.option("--env", multiple=True, metavar="K=V", help="Set an environment variable of the program. Repeatable.")
 @opt_level_option
+@limit_options
+@click.option("-v", "--verbose", is_flag=True, help="Say in the end how much fuel was used.")
 def run(
     prog: str,
     args: tuple[str, ...],
@@ -116,6 +122,8 @@ def run(
     dirs: tuple[str, ...],
     env: tuple[str, ...],
     opt_level: int,
+    limits: api.Limits,
+    verbose: bool,
 ) -> int:
     """Run PROG.wasm, a WASI command, or one of its exports.
 
@@ -125,17 +133,23 @@ def run(
     preopens = _preopens(dirs)
     variables = dict(_variable(text) for text in env)
     module = api.Module.from_file(prog, options=Options(opt_level=opt_level))
+    instances: list[api.Instance] = []
+    run_with: dict[str, Any] = {"env": variables, "dirs": preopens, "limits": limits, "made": instances.append}
     try:
         if entry is None:
-            return api.run_command(module, args, env=variables, dirs=preopens) & 0xFF
+            return api.run_command(module, args, **run_with) & 0xFF
         t = api.exported_func(module, entry)
         values = _values(args, t.params, entry)
-        results = api.run_entry(module, entry, values, env=variables, dirs=preopens)
+        results = api.run_entry(module, entry, values, **run_with)
     except api.Exit as e:
         return e.code & 0xFF
     except api.Trap as e:
         click.echo(f"{_printable(module.name)}: {api.format_trap(e)}", err=True)
         return EXIT_TRAP
+    finally:
+        for instance in instances if verbose else ():
+            if instance.fuel_used is not None:
+                click.echo(f"{_printable(module.name)}: {_count(instance.fuel_used, 'unit')} of fuel used", err=True)
     for value, result_type in zip(results, t.results, strict=True):
         click.echo(_result(value, result_type))
     return 0

@@ -18,7 +18,8 @@ RUNTIME = ROOT / "runtime" / "polymerase_runtime"
 MAY_IMPORT = {
     "__init__": {"api", "runtime"},
     "__main__": {"cli"},
-    "cli": {"api"},
+    "cli": {"api", "cli_limits"},
+    "cli_limits": {"api"},
     "api": {"driver", "engine", "code", "cache", "runtime"},
     "engine": {"driver", "code", "wasm", "runtime"},
     "code": {"driver", "cache", "wasm", "runtime"},
@@ -35,7 +36,7 @@ MAY_IMPORT = {
 }
 FREE = {"errors", "options", "version"}
 # Third-party packages, by the parts that may use them.
-THIRD_PARTY = {"click": {"cli"}, "astor": {"emit"}, "black": {"emit"}, "platformdirs": {"cache"}}
+THIRD_PARTY = {"click": {"cli", "cli_limits"}, "astor": {"emit"}, "black": {"emit"}, "platformdirs": {"cache"}}
 
 
 def _imports(path: Path) -> Iterator[tuple[int, str]]:
