@@ -124,12 +124,8 @@ def _host_object(value: object) -> str:
 
 
 def _fuel(instance: Instance) -> SavedFuel | None:
-    meter = instance.meter
-    if meter is None:
-        return None
-    left = meter.reserve + instance.namespace["fuel"]
-    used = min(meter.granted - left, _MOST)
-    return SavedFuel(None if meter.endless else min(left, _MOST), used)
+    left, used = instance.fuel, instance.fuel_used
+    return None if used is None else SavedFuel(None if left is None else min(left, _MOST), min(used, _MOST))
 
 
 def _wasi_state(instance: Instance) -> SavedWasi | None:
@@ -300,9 +296,8 @@ def _set_fuel(instance: Instance, saved: SavedFuel | None) -> None:
     if meter is None or saved is None:
         return
     if saved.left is not None and not meter.endless:
-        meter.reserve = saved.left
-        instance.namespace["fuel"] = 0
-    meter.granted = meter.reserve + instance.namespace["fuel"] + saved.used
+        instance.fuel = saved.left
+    meter.granted += saved.used
 
 
 def _reopened(snapshot: Snapshot, wasi: Wasi | None) -> Callable[[], None]:

@@ -122,11 +122,14 @@ class SavedDescriptor(NamedTuple):
 
 
 class SavedWasi(NamedTuple):
-    """What the guest has of WASI; variables as `KEY=value`."""
+    """What the guest has of WASI; variables as `KEY=value`. Of deterministic clocks the time, of deterministic random
+    numbers how many blocks were made and what is left of the last one (see wasi/fixed.py)."""
 
     arguments: tuple[bytes, ...]
     environment: tuple[bytes, ...]
     descriptors: tuple[SavedDescriptor, ...]
+    time: int | None = None
+    random: tuple[int, bytes] | None = None
 
 
 class State(NamedTuple):
@@ -262,6 +265,11 @@ def _wasi(saved: SavedWasi) -> bytes:
             parts.append(_counted(d.path))
         if d.kind == FILE:
             parts.append(_U64.pack(d.offset))
+    parts.append(bytes(((saved.time is not None) | (saved.random is not None) << 1,)))
+    if saved.time is not None:
+        parts.append(_U64.pack(saved.time))
+    if saved.random is not None:
+        parts += [_U64.pack(saved.random[0]), _counted(saved.random[1])]
     return b"".join(parts)
 
 
@@ -542,7 +550,13 @@ class _Reader:
         descriptors: list[SavedDescriptor] = []
         for _ in range(self.count(_DESCRIPTOR.size, "descriptors")):
             descriptors.append(self._descriptor(descriptors[-1].fd if descriptors else -1))
-        return SavedWasi(arguments, environment, tuple(descriptors))
+        at = self.at
+        fixed = self.raw(1, "the clocks")[0]
+        if fixed > 3:
+            raise _fault(at, f"clocks: {fixed} says neither that they are fixed nor that they are not")
+        time = self.number(_U64, "the clocks") if fixed & 1 else None
+        random = (self.number(_U64, "random numbers"), self.text("random numbers", 31)) if fixed & 2 else None
+        return SavedWasi(arguments, environment, tuple(descriptors), time, random)
 
     def _descriptor(self, before: int) -> SavedDescriptor:
         at = self.at

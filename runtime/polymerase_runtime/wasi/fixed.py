@@ -17,12 +17,12 @@ class FixedClocks(Clocks):
 
     def __init__(self) -> None:
         super().__init__()
-        self._time = 0
+        self.time = 0  # nanoseconds
         self._now = dict.fromkeys((REALTIME, MONOTONIC, PROCESS_CPUTIME, THREAD_CPUTIME), self._read)
 
     def _read(self) -> int:
-        self._time += _STEP
-        return self._time
+        self.time += _STEP
+        return self.time
 
     def resolution(self, clock: int) -> int:
         """The step, the same for each clock; `errno::inval` if there is none of that number."""
@@ -32,21 +32,21 @@ class FixedClocks(Clocks):
 
     def sleep(self, nanoseconds: int | None) -> None:
         """Let the time pass, without waiting."""
-        self._time += max(0, _STEP if nanoseconds is None else nanoseconds)
+        self.time += max(0, _STEP if nanoseconds is None else nanoseconds)
 
 
 class FixedRandom:
     """Bytes from a fixed seed: SHA-256 of a counter. Good to test with, not to keep secrets with."""
 
     def __init__(self) -> None:
-        self._block = 0
-        self._rest = b""
+        self.block = 0  # how many were made
+        self.rest = b""  # what of the last one is left
 
     def __call__(self, count: int) -> bytes:
         """The next `count` bytes."""
-        blocks = max(0, -(-(count - len(self._rest)) // _BLOCK))
-        made = [sha256(b"polymerase%d" % k).digest() for k in range(self._block, self._block + blocks)]
-        self._block += blocks
-        data = self._rest + b"".join(made)
-        self._rest = data[count:]
+        blocks = max(0, -(-(count - len(self.rest)) // _BLOCK))
+        made = [sha256(b"polymerase%d" % k).digest() for k in range(self.block, self.block + blocks)]
+        self.block += blocks
+        data = self.rest + b"".join(made)
+        self.rest = data[count:]
         return data[:count]

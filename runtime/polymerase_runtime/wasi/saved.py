@@ -1,8 +1,9 @@
 """What a snapshot keeps of a guest's WASI state, and how another process takes it up again.
 
 Kept: arguments, environment, and each open descriptor: standard streams by their number, preopened directories by the
-guest's name, and what was opened beneath them by its path, which must still lead to it. Not kept: clocks, randomness,
-what is in files, and a directory listing that the guest is in the midst of, which is read anew.
+guest's name, and what was opened beneath them by its path, which must still lead to it; deterministic clocks and random
+numbers. Not kept: the host's clocks and randomness, what is in files, and a directory listing that the guest is in the
+midst of, which is read anew.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ from . import paths
 from .abi import Fdflags, Filetype, Oflags
 from .errno import WasiError
 from .files import Descriptor, Directory, File, open_at
+from .fixed import FixedClocks, FixedRandom
 from .process import Process
 from .streams import Stream
+
+_MOST = (1 << 64) - 1
 
 
 def save(process: Process) -> SavedWasi:
@@ -26,7 +30,14 @@ def save(process: Process) -> SavedWasi:
     opened = process.opened()
     preopens = {d.preopen: d for d in opened.values() if isinstance(d, Directory) and d.preopen is not None}
     saved = [_saved(fd, d, preopens) for fd, d in opened.items()]
-    return SavedWasi(tuple(process.arguments), tuple(process.environment), tuple(saved))
+    clocks, random = process.clocks, process.random
+    return SavedWasi(
+        tuple(process.arguments),
+        tuple(process.environment),
+        tuple(saved),
+        clocks.time & _MOST if isinstance(clocks, FixedClocks) else None,
+        (random.block, random.rest) if isinstance(random, FixedRandom) else None,
+    )
 
 
 def _saved(fd: int, d: Descriptor, preopens: dict[bytes, Directory]) -> SavedDescriptor:
@@ -133,6 +144,10 @@ def take_up(process: Process, saved: SavedWasi, opened: dict[int, Descriptor]) -
         if isinstance(d, Stream):
             d.flags = s.flags
             d.set_unread(s.data, s.tail)
+    if saved.time is not None and isinstance(process.clocks, FixedClocks):
+        process.clocks.time = saved.time
+    if saved.random is not None and isinstance(process.random, FixedRandom):
+        process.random.block, process.random.rest = saved.random
     process.arguments = list(saved.arguments)
     process.environment = list(saved.environment)
     process.replace(opened)

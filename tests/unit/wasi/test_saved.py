@@ -216,6 +216,26 @@ def test_a_pipe_is_refused(pair: Pair, root: Path) -> None:
         save(pair.guest.wasi._process)
 
 
+def test_deterministic_clocks_and_random_numbers_go_on(pair: Pair, make_guest: Callable[..., Any]) -> None:
+    pair.options["deterministic"] = True
+    pair.guest = make_guest(**pair.options)
+
+    def look(guest: Any) -> tuple[int, bytes]:
+        p, n = guest.put(bytes(50))
+        guest.check(guest.call("random_get", p, n))
+        guest.check(guest.call("clock_time_get", 1, 0, guest.OUT))
+        return guest.u64(), guest.memory.read(p, n)
+
+    first = look(pair.guest)
+    other = pair.go_on()
+    second = look(pair.guest)
+    assert first != second == look(other)
+    saved = save(pair.guest.wasi._process)
+    process = pair.make_guest(**{**pair.options, "deterministic": False}).wasi._process
+    take_up(process, saved, reopen(process, saved))
+    assert save(process).time is None
+
+
 def test_after_the_end_nothing_is_open(pair: Pair) -> None:
     pair.guest.wasi.close()
     other = pair.go_on()
