@@ -7,7 +7,6 @@ memories, tables and globals, which are part of the state, are written last, whe
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -17,8 +16,8 @@ from ..instance import CodeSource, Instance, begin, bind_exports, bind_state, re
 from ..limits import Limits
 from ..memory import MAX_PAGES, PAGE, Memory
 from ..table import MAX_ELEMENTS, Table
-from ..traps import SnapshotError
-from ..types import GlobalType, MemoryType, ModuleInfo, SizeLimits, TableType
+from ..traps import BusyError, SnapshotError
+from ..types import FuncType, GlobalType, MemoryType, ModuleInfo, SizeLimits, TableType
 from ..values import show
 from . import stack
 from .format import Bytes, SavedFuel, SavedTable, SavedValue, SavedWasi, Snapshot, State, encode
@@ -38,17 +37,25 @@ def take(instance: Instance, compress: int = 1) -> bytes:
     """See Instance.snapshot."""
     if type(compress) is not int or not 0 <= compress <= 9:
         raise ValueError(f"compress: expected a level from 0 to 9, got {show(compress)}")
-    info = instance.info
-    namespace = instance.namespace
-    if len(info.digest) != 64:
+    if len(instance.info.digest) != 64:
         raise SnapshotError("cannot snapshot: the module's digest is not known; compile it again")
-    if _runs(instance):
-        raise SnapshotError("cannot snapshot: a call into the instance is running")
+    if instance.busy_thread:
+        raise SnapshotError("cannot snapshot: a call into the instance, or one that it is linked with, is running")
+    made: list[bytes] = []
+    try:  # as a call, so that no other begins meanwhile
+        Func(FuncType(), lambda: made.append(encode(_state(instance), compress)), "snapshot", instance)()
+    except BusyError as e:
+        raise SnapshotError(f"cannot snapshot: {e}") from None
+    return made[0]
+
+
+def _state(instance: Instance) -> State:
+    info, namespace = instance.info, instance.namespace
     references = _References(instance)
     values = [
         references.saved_global(i, t) for i, (t, imported) in enumerate(_globals(info)) if t.mutable or not imported
     ]
-    state = State(
+    return State(
         info.digest,
         [memory.data for memory in instance.memories],
         [references.table(i, table) for i, table in enumerate(instance.tables)],
@@ -59,19 +66,6 @@ def take(instance: Instance, compress: int = 1) -> bytes:
         stack.save(instance, references.value),
         _wasi_state(instance),
     )
-    return encode(state, compress)
-
-
-def _runs(instance: Instance) -> bool:
-    """Whether a function of the instance is on the stack of any thread."""
-    namespace = instance.namespace
-    for frame in sys._current_frames().values():
-        at = frame
-        while at is not None:
-            if at.f_globals is namespace:
-                return True
-            at = at.f_back  # type: ignore[assignment]  # None ends the loop
-    return False
 
 
 class _References:

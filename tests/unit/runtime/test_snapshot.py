@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 import threading
 import time
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from polymerase import (
+    BusyError,
     Caller,
     FuncType,
     Global,
@@ -254,7 +256,8 @@ def test_functions_of_others_are_refused_by_name(module: Module) -> None:
         instance.snapshot()
 
 
-def test_a_running_instance_is_refused_and_goes_on(wat: Wat) -> None:
+@pytest.mark.parametrize("engine", ["aot", "interp", "auto"])
+def test_a_running_instance_is_refused_and_goes_on(wat: Wat, engine: Any) -> None:
     module = Module(wat("""
             (module
               (import "env" "host" (func $host (result i32)))
@@ -262,16 +265,17 @@ def test_a_running_instance_is_refused_and_goes_on(wat: Wat) -> None:
             """))
 
     def host(caller: Caller) -> int:
-        with pytest.raises(SnapshotError, match="a call into the instance is running"):
+        with pytest.raises(SnapshotError, match="a call into the instance, or one that it is linked with, is running"):
             caller.instance.snapshot()
         return 41
 
-    instance = module.instantiate({"env": {"host": host}})
+    instance = module.instantiate({"env": {"host": host}}, engine=engine)
     assert 42 == instance.exports.f()
     instance.snapshot()
 
 
-def test_an_instance_that_runs_in_another_thread_is_refused(wat: Wat) -> None:
+@pytest.mark.parametrize("engine", ["aot", "interp"])
+def test_an_instance_that_runs_in_another_thread_is_refused(wat: Wat, engine: Any) -> None:
     module = Module(wat('(module (import "env" "wait" (func $w)) (func (export "f") (call $w)))'))
     inside, leave = threading.Event(), threading.Event()
 
@@ -279,15 +283,44 @@ def test_an_instance_that_runs_in_another_thread_is_refused(wat: Wat) -> None:
         inside.set()
         leave.wait(10)
 
-    instance = module.instantiate({"env": {"wait": wait}})
+    instance = module.instantiate({"env": {"wait": wait}}, engine=engine)
     thread = threading.Thread(target=instance.exports.f)
     thread.start()
     inside.wait(10)
-    with pytest.raises(SnapshotError, match="a call into the instance is running"):
+    with pytest.raises(SnapshotError, match="a call into the instance, or one that it is linked with, is running"):
         instance.snapshot()
     leave.set()
     thread.join()
     instance.snapshot()
+
+
+def test_no_call_begins_while_a_snapshot_is_taken(wat: Wat) -> None:
+    module = Module(wat('(module (memory (export "memory") 400) (func (export "f")))'))
+    instance = module.instantiate()
+    instance.exports.memory[:] = random.Random(1).randbytes(400 * 65536)
+    refused: list[str] = []
+    done = threading.Event()
+
+    def call() -> None:
+        while not done.is_set() and not refused:
+            try:
+                instance.exports.f()
+            except BusyError as e:
+                refused.append(str(e))
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    try:
+        end = time.monotonic() + 30
+        while not refused and time.monotonic() < end:
+            try:
+                instance.snapshot()
+            except SnapshotError:
+                time.sleep(0)
+    finally:
+        done.set()
+        thread.join()
+    assert refused
 
 
 # --- Imported state
