@@ -208,17 +208,24 @@ def compile_package(
     out: str | os.PathLike[str],
     *,
     progress: Progress | None = None,
+    jobs: int = 1,
     **options: Any,
 ) -> Summary:
     """Write `module`, or the module in that file, as a Python package in the folder `out`; return what was written.
 
     `options` are the fields of polymerase.Options, over those the module was made with. `progress` is called with
     (done, total) as the work goes on. A folder that polymerase did not make is not touched unless `force` is true.
-    Raises OSError, MalformedError, InvalidError, UnsupportedError.
+    `jobs` processes share the work, 0: one for each processor; what is written does not depend on their number. More
+    than one are started as `multiprocessing` starts processes: where that is by spawning (Windows, macOS, 3.14), a
+    script that calls this needs its `if __name__ == "__main__":`.
+    Raises OSError, MalformedError, InvalidError, UnsupportedError; ValueError for a negative number of jobs;
+    PolymeraseError when a process dies.
     """
+    if jobs < 0:
+        raise ValueError(f"jobs is a number of processes, or 0 for one each processor, not {jobs}")
     if not isinstance(module, Module):
         module = Module.from_file(module)
-    return driver.compile_package(module.decoded, Path(out), replace(module.options, **options), progress)
+    return driver.compile_package(module.decoded, Path(out), replace(module.options, **options), progress, jobs)
 
 
 def fuel_table(costs: FuelCosts) -> tuple[tuple[str, int], ...]:

@@ -47,7 +47,18 @@ def cli() -> None:
     """Compile WebAssembly to Python packages, and run it."""
 
 
-@cli.command("compile")
+class _Compile(click.Command):
+    """A command whose -j need not be followed by a number, not even before an argument."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        for i, arg in enumerate(args[:end]):
+            if arg in ("-j", "--jobs") and not (i + 1 < len(args) and args[i + 1].lstrip("-").isdigit()):
+                args[i] = "--jobs=0"
+        return super().parse_args(ctx, args)
+
+
+@cli.command("compile", cls=_Compile)
 @click.argument("prog", metavar="PROG.wasm")
 @click.option("-o", "--output", required=True, metavar="DIR", help="The folder to write: a Python package.")
 @click.option(
@@ -59,6 +70,15 @@ def cli() -> None:
 @click.option("--standalone", is_flag=True, help="Copy the runtime in: the package then needs nothing but a Python.")
 @click.option("--format", "format_", is_flag=True, help="Run black over the package (slow).")
 @click.option("--force", is_flag=True, help="Replace DIR even when polymerase did not make it.")
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(0, 1024),
+    default=1,
+    show_default=True,
+    metavar="[N]",
+    help="Compile in N processes; without N, or with 0, one for each processor. The result is the same.",
+)
 @click.option("--no-progress", is_flag=True, help="No progress bar, not even on a terminal.")
 @opt_level_option
 @control_options
@@ -69,6 +89,7 @@ def compile_(
     standalone: bool,
     format_: bool,
     force: bool,
+    jobs: int,
     no_progress: bool,
     opt_level: int,
     controls: Controls,
@@ -87,7 +108,7 @@ def compile_(
     start = time.perf_counter()
     module = api.Module.from_file(prog, options=options)
     with _progress(os.path.getsize(prog), off=no_progress) as progress:
-        summary = api.compile_package(module, output, progress=progress)
+        summary = api.compile_package(module, output, progress=progress, jobs=jobs)
     click.echo(
         f"{_printable(output)}: {_count(summary.functions, 'function')}, {_count(summary.lines, 'line')}, "
         f"{_count(summary.bytes, 'byte')} in {time.perf_counter() - start:.2f} s"

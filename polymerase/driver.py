@@ -160,12 +160,14 @@ def body_of(module: Module, i: int, controls: Controls) -> Body:
         return prepare(module, i - module.imported_funcs, controls)
 
 
-def compile_package(module: Module, out: Path, options: Options, progress: Progress | None = None) -> Summary:
-    """A Python package in the folder `out`. Raises UnsupportedError, OSError."""
+def compile_package(
+    module: Module, out: Path, options: Options, progress: Progress | None = None, jobs: int = 1
+) -> Summary:
+    """A Python package in the folder `out`, by `jobs` processes (see workers.py). Raises UnsupportedError, OSError."""
     if not options.controls.floats:
         check_floats(module)
     with _no_cycles():
-        return write_package(module, partial(ir_of, module, options=options), out, options, progress)
+        return write_package(module, partial(ir_of, module, options=options), out, options, progress, jobs)
 
 
 def code_filename(module: Module) -> str:

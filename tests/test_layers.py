@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "engine": {"driver", "code", "wasm", "runtime"},
     "code": {"driver", "cache", "wasm", "runtime"},
     "driver": {"wasm", "lower", "opt", "emit", "ir", "runtime"},
-    "emit": {"ir", "wasm", "runtime"},
+    "emit": {"ir", "wasm", "runtime", "workers"},
     "lower": {"ir", "wasm"},
     "opt": {"ir", "wasm", "runtime"},
     "ir": {"wasm"},
@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "errors": {"runtime"},
     "options": set(),
     "version": set(),
+    "workers": set(),
 }
 FREE = {"errors", "options", "version"}
 # Third-party packages, by the parts that may use them.

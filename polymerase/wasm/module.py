@@ -160,6 +160,12 @@ class Module:
     imported_memories: int = 0
     imported_globals: int = 0
 
+    def __reduce__(self) -> tuple[Any, tuple[bytes, str]]:
+        """To another process a module goes as its bytes, to be decoded there."""
+        from polymerase.wasm.decode import decode  # which imports this module
+
+        return decode, (self.data, self.file)
+
     def func_type(self, i: int) -> FuncType:
         """The type of function `i` of the function index space."""
         return self.types[self.func_types[i]]

@@ -205,6 +205,27 @@ def test_format_without_black_is_an_error_before_any_work(
     assert not (tmp_path / "math_py").exists()
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("-j", "2", "PROG", "-o", "out"),
+        ("-j2", "PROG", "-o", "out"),
+        ("-j", "PROG", "-o", "out"),
+        ("PROG", "-o", "out", "--jobs"),
+        ("-j", "0", "-o", "out", "--", "PROG"),
+    ],
+)
+def test_compile_takes_a_number_of_processes_or_none(
+    args: tuple[str, ...], call: Call, math: str, tmp_path: Path
+) -> None:
+    assert 0 == call("compile", math, "-o", "one").code
+    done = call("compile", *(math if a == "PROG" else a for a in args))
+    assert (0, "") == (done.code, done.err)
+    one, out = ({p.name: p.read_bytes() for p in (tmp_path / d).iterdir()} for d in ("one", "out"))
+    assert one == out
+    assert 2 == call("compile", math, "-o", "x", "-j", "-1").code
+
+
 def test_compile_leaves_a_foreign_folder_alone_without_force(call: Call, math: str, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")

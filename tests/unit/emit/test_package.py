@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import importlib
+import multiprocessing
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -16,11 +18,13 @@ from typing import Any
 
 import pytest
 
+import polymerase
 import polymerase_runtime
 from polymerase import driver
-from polymerase.emit import package
+from polymerase.emit import chunks, package
 from polymerase.emit.module import blob, compile_in_memory
 from polymerase.emit.package import write_package
+from polymerase.errors import UnsupportedError
 from polymerase.options import Options
 from polymerase.wasm.module import Module
 from polymerase_runtime.loading import is_loaded
@@ -160,6 +164,57 @@ def test_the_same_input_gives_the_same_bytes(write: Callable[..., Path]) -> None
     assert one == contents(write(CALLS, "two", target="both", standalone=True))
 
 
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_the_number_of_processes_does_not_show(
+    method: str, wat: Callable[[str], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"this system does not {method}")
+    monkeypatch.setattr(multiprocessing, "get_context", lambda get=multiprocessing.get_context: get(method))
+    monkeypatch.setattr(package, "BATCH", 10)
+    monkeypatch.setattr(chunks, "MAX_CHUNK", 300)
+    module = driver.load(wat(CALLS), "fib.wasm")
+    for jobs in (1, 3):
+        seen: list[tuple[int, int]] = []
+        options = Options(target="both", standalone=True, format=True)
+        summary = driver.compile_package(
+            module, tmp_path / str(jobs) / "made", options, lambda *step, seen=seen: seen.append(step), jobs
+        )
+        assert (10, 10) == seen[-1]
+        assert sorted(seen) == seen
+        assert 5 == summary.functions
+    assert 5 < len(contents(tmp_path / "1" / "made"))
+    assert contents(tmp_path / "1" / "made") == contents(tmp_path / "3" / "made")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_first_function_that_fails_is_the_error(
+    jobs: int, wat: Callable[[str], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(package, "BATCH", 1)
+    module = driver.load(wat(CALLS), "fib.wasm")
+
+    def fails(n: int) -> Any:
+        time.sleep(0.1 if n == 1 else 0)
+        raise UnsupportedError(f"function {n}", feature="such functions")
+
+    with pytest.raises(UnsupportedError, match="function 0"):
+        write_package(module, fails, tmp_path / "made", Options(), jobs=jobs)
+    assert [] == os.listdir(tmp_path)
+
+
+def test_a_process_that_dies_leaves_the_old_package(
+    write: Callable[..., Path], tmp_path: Path, wat: Callable[[str], bytes]
+) -> None:
+    folder = write(CALLS)
+    before = contents(folder)
+    module = driver.load(wat(CALLS), "fib.wasm")
+    with pytest.raises(polymerase.PolymeraseError, match="worker process ended before .*killed by signal 9"):
+        write_package(module, lambda n: os.kill(os.getpid(), 9), folder, Options(), jobs=2)
+    assert before == contents(folder)
+    assert ["made"] == sorted(os.listdir(tmp_path))
+
+
 def test_a_standalone_package_holds_the_runtime_unchanged(write: Callable[..., Path]) -> None:
     folder = write(CALLS, standalone=True)
     assert contents(RUNTIME) == contents(folder / "_runtime")
@@ -275,7 +330,7 @@ def test_a_failed_compilation_leaves_the_old_package(
     rename = os.rename
 
     def no_rename(a: Any, b: Any) -> None:
-        if ".new-" in str(a):
+        if Path(a).name == "new":
             raise OSError("disk full")
         rename(a, b)
 
@@ -290,7 +345,7 @@ def test_a_failed_compilation_leaves_the_old_package(
 def test_chunks_are_loaded_when_they_are_called(
     target: str, write: Callable[..., Path], load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(package, "MAX_CHUNK", 100)
+    monkeypatch.setattr(chunks, "MAX_CHUNK", 100)
     folder = write(CALLS, target=target)
     assert 3 <= len(list(folder.glob("_module*.py")))
     made = load()
@@ -311,7 +366,7 @@ def test_chunks_are_loaded_when_they_are_called(
 def test_a_function_keeps_its_chunk_when_others_come(
     write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(package, "MAX_CHUNK", 500)
+    monkeypatch.setattr(chunks, "MAX_CHUNK", 500)
 
     def text(count: int) -> str:
         funcs = "".join(f'(func (export "name{i}") (result i32) (i32.const {i}))' for i in range(count))
