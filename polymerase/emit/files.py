@@ -5,12 +5,14 @@ types. And how names of a hostile module become text.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from keyword import iskeyword
+from typing import Any
 
 from polymerase.errors import quote
 from polymerase.version import __version__
 from polymerase_runtime.package import WASI_MODULES
-from polymerase_runtime.types import ABI, FuncType, ModuleInfo
+from polymerase_runtime.types import ABI, Data, FuncType, ModuleInfo
 
 # What a package offers beside the module's exports, and further names of its stub.
 _PUBLIC = ("Caller", "Exit", "LinkError", "SnapshotError", "Trap", "Wasi", "instantiate", "restore")
@@ -19,7 +21,19 @@ _BUILTINS = frozenset(["int", "float", "object", "tuple", "str", "None"])
 _LISTED = 100  # imports and exports named in the docstring
 
 
-_NAMES = ("Data", "Elem", "FuncType", "GlobalType", "ImportType", "SizeLimits", "MemoryType", "ModuleInfo", "TableType")
+_MANY_DATAS = 100  # segments that have a line each; more are written in short
+_NAMES = (
+    "active_datas",
+    "Data",
+    "Elem",
+    "FuncType",
+    "GlobalType",
+    "ImportType",
+    "SizeLimits",
+    "MemoryType",
+    "ModuleInfo",
+    "TableType",
+)
 
 
 def info_file(
@@ -27,12 +41,34 @@ def info_file(
 ) -> str:
     """What the runtime must know of the module."""
     info = next(iter(infos.values()))
-    body = f"INFO = {_literal(info)}\n\n# Which functions are in which file\nCHUNKS = {_literal(chunks)}\n"
+    literal = _literal(info._replace(datas=_datas(info.datas)))
+    body = f"INFO = {literal}\n\n# Which functions are in which file\nCHUNKS = {_literal(chunks)}\n"
     names = ", ".join(name for name in _NAMES if f"{name}(" in body)
     imports = f"from {runtime} import {names}\n\n"
     typed = {target: other.typed_tables for target, other in infos.items()}
     rest = f"TYPED_TABLES = {_literal(typed)}\n" if len(infos) > 1 else ""
     return f'{header}"""Types, imports, exports and segments of the module."""\n\n{imports}{body}{rest}'
+
+
+class _Source:
+    """A value that is written as `text`."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def _datas(datas: tuple[Data, ...]) -> Any:
+    """The segments, or how many plain ones are written."""
+    plain = [d for d in datas if d.mode == "active" and d.memory == 0 and d.offset and d.offset[0][0] == "i32.const"]
+    if len(datas) <= _MANY_DATAS or len(plain) < len(datas) or any(len(d.offset or ()) > 1 for d in datas):
+        return datas
+    assert datas[0].start == 0 and all(a.end == b.start for a, b in pairwise(datas))  # as module.blob lays them out
+    items = [f"{d.offset[0][1]}+{d.end - d.start}" for d in datas if d.offset]
+    rows = [" ".join(items[i : i + 8]) for i in range(0, len(items), 8)]
+    return _Source('active_datas(\n        """\n' + "\n".join(rows) + '\n"""\n    )')
 
 
 def init_file(info: ModuleInfo, header: str, runtime: str, both: bool) -> str:
@@ -238,6 +274,8 @@ def cut(text: str) -> str:
 
 def _literal(value: object, indent: int = 0) -> str:
     """`value` as ASCII source, tuples and dicts of more than a line's worth one item a line."""
+    if isinstance(value, _Source):
+        return value.text
     flat = ascii(value)
     if len(flat) <= 110 - indent or not isinstance(value, (tuple, dict)):
         return flat

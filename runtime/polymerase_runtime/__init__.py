@@ -227,6 +227,7 @@ from .types import (
     ModuleInfo,
     SizeLimits,
     TableType,
+    active_datas,
 )
 
 __all__ = [
@@ -259,6 +260,7 @@ __all__ = [
     "TableType",
     "TailCall",
     "Trap",
+    "active_datas",
     "deep_stack",
     "exhausted",
     "f32_abs",

@@ -17,8 +17,9 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .border import deep_stack
+from .chunks import ChunkFile
 from .instance import Instance, instantiate
-from .loading import Load, is_loaded, make_stub, replace
+from .loading import is_loaded, make_stub
 from .traps import Exit, PolymeraseError, Trap, format_trap
 from .types import ModuleInfo
 from .wasi import Wasi
@@ -44,7 +45,8 @@ class Package:
         self.info = info
         self.chunks = chunks
         self._codes: dict[str, CodeType] = {}
-        self._files: dict[str, tuple[list[int], list[int]]] | None = None
+        self._chunk_of: dict[int, ChunkFile] = {}  # by function
+        self._files: dict[str, tuple[list[int], list[int]]] = {}  # of chunks, what _parse_lines gives
         self._blob: bytes | None = None
         self._default: Instance | None = None
         self._lock = threading.RLock()
@@ -108,31 +110,26 @@ class Package:
     # --- Code (see CodeSource)
 
     def bind(self, namespace: dict[str, Any]) -> None:
-        """Define the functions in `namespace`: all if there is one chunk, else stubs that load their chunk."""
+        """Define the functions in `namespace`: all if there is one chunk, else stubs that load them: see chunks.py."""
         namespace["__package__"] = self.name  # chunks import the runtime relative to it
         if len(self.chunks) < 2:
             for chunk in self.chunks:
                 exec(self._code(chunk), namespace)
             return
-        for chunk, funcs in self.chunks.items():
-            load = self._loader(chunk, funcs)
-            for i in funcs:
-                name = self.info.func_names[i]
-                namespace[name] = make_stub(namespace, i, name, load)
-
-    def _loader(self, chunk: str, funcs: tuple[int, ...]) -> Load:
         names = self.info.func_names
+        for funcs in self.chunks.values():
+            for i in funcs:
+                namespace[names[i]] = make_stub(namespace, i, names[i], self.define)
 
-        def load(namespace: dict[str, Any], i: int) -> None:
-            with self._lock:
-                if is_loaded(namespace, names[i]):
-                    return
-                before = {k: namespace[names[k]] for k in funcs}
-                exec(self._code(chunk), namespace)
-                for k, stub in before.items():
-                    replace(namespace["__polymerase__"], k, stub, namespace[names[k]])
-
-        return load
+    def define(self, namespace: dict[str, Any], i: int) -> None:
+        """Put function `i` into the namespace of an instance, in place of its stub; compile it if need be."""
+        with self._lock:
+            if is_loaded(namespace, self.info.func_names[i]):
+                return
+            if not self._chunk_of:
+                for chunk, funcs in self.chunks.items():
+                    self._chunk_of.update(dict.fromkeys(funcs, ChunkFile(self.name, chunk, self.info.digest)))
+            self._chunk_of[i].define(namespace["__polymerase__"], i)
 
     def _code(self, chunk: str) -> CodeType:
         code = self._codes.get(chunk)
@@ -150,9 +147,9 @@ class Package:
         folder, file = os.path.split(filename)
         if os.path.normcase(os.path.abspath(folder)) != os.path.normcase(os.path.abspath(self.folder)):
             return None
-        if self._files is None:
-            self._files = _parse_lines(self._read("_lines").decode("ascii"))
-        lines, offsets = self._files.get(file, ([], []))
+        if file not in self._files:
+            self._files[file] = _parse_lines(self._read("_lines"), file)
+        lines, offsets = self._files[file]
         i = bisect_right(lines, lineno) - 1
         return offsets[i] if i >= 0 else None
 
@@ -201,21 +198,20 @@ class Package:
         return 0
 
 
-def _parse_lines(text: str) -> dict[str, tuple[list[int], list[int]]]:
-    """The tables of `_lines`: for each file its lines, ascending, and their offsets; written as differences."""
-    files = {}
-    for row in text.splitlines():
-        file, *entries = row.split(" ")
-        line = offset = 0
-        lines, offsets = [], []
-        for entry in entries:
-            step, _, change = entry.partition(":")
-            line += int(step or 1)
-            offset += int(change)
-            lines.append(line)
-            offsets.append(offset)
-        files[file] = lines, offsets
-    return files
+def _parse_lines(text: bytes, file: str) -> tuple[list[int], list[int]]:
+    """The row of `file` in `_lines`: its lines, ascending, and their offsets; written as differences."""
+    line = offset = 0
+    lines: list[int] = []
+    offsets: list[int] = []
+    start = (b"\n" + text).find(b"\n" + file.encode("utf-8", "replace") + b" ")
+    row = text[start : text.find(b"\n", start)] if start >= 0 else b""
+    for entry in row.split()[1:]:
+        step, _, change = entry.partition(b":")
+        line += int(step or 1)
+        offset += int(change)
+        lines.append(line)
+        offsets.append(offset)
+    return lines, offsets
 
 
 def _preopens(text: str) -> dict[str, str]:

@@ -109,6 +109,20 @@ class Data(NamedTuple):
     end: int
 
 
+def active_datas(text: str) -> tuple[Data, ...]:
+    """Data segments, active in memory 0, that lie one after the other in the blob: `OFFSET+SIZE` each, in bytes,
+    separated by white space. It takes a tenth of the source, and of the time to compile it, of as many Data: programs
+    in Go have 60,000 segments."""
+    datas = []
+    start = 0
+    for segment in text.split():
+        offset, _, size = segment.partition("+")
+        end = start + int(size)
+        datas.append(Data("active", 0, (("i32.const", int(offset)),), start, end))
+        start = end
+    return tuple(datas)
+
+
 class ModuleInfo(NamedTuple):
     """All that the runtime must know of a module besides its code.
 
