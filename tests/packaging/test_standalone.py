@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import polymerase
+from polymerase.emit import chunks
 
 MODULE = r"""
 (module
@@ -74,6 +75,24 @@ def test_a_standalone_package_needs_no_polymerase(name: str, folder: Path) -> No
     assert ("-21\n[]\n", "", 0) == (done.stdout, done.stderr, done.returncode)
     done = run(python, folder, "import runpy; runpy.run_module('made', run_name='__main__')")
     assert ("hello\n", "", 7) == (done.stdout, done.stderr, done.returncode)
+
+
+@pytest.mark.parametrize("name", PYTHONS)
+def test_functions_are_loaded_one_by_one(
+    name: str, wat: Callable[[str], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = find(name)
+    if python is None:
+        pytest.skip(f"no {name} on this machine")
+    monkeypatch.setattr(chunks, "MAX_CHUNK", 100)
+    polymerase.compile_package(
+        polymerase.Module(wat(MODULE), "made.wasm"), tmp_path / "made", target="both", standalone=True
+    )
+    code = "sys.dont_write_bytecode = False; import made; print(made.gcd(-21, 42)); "
+    code += "print(sorted(i for f in set(made._package._chunk_of.values()) for i in f._codes if not f._cache.found))"
+    outputs = [run(python, tmp_path, code) for _ in range(2)]
+    assert ["-21\n[-1, 2]\n", "-21\n[]\n"] == [done.stdout + done.stderr for done in outputs]
+    assert 1 == len(list(tmp_path.rglob("*.functions")))
 
 
 def test_a_package_that_is_not_standalone_says_what_it_lacks(wat: Callable[[str], bytes], tmp_path: Path) -> None:
