@@ -135,6 +135,10 @@ class Builder:
 
     # --- Closures
 
+    def fresh(self) -> Builder:
+        """Another one for the same module."""
+        return Builder(self.global_names, self.cells)
+
     def start(self) -> None:
         """Begin a closure."""
         self.lines = []
@@ -319,7 +323,7 @@ class Builder:
 
     def _apart(self, e: Node) -> str:
         """A call of a closure for `e`."""
-        inner = Builder(self.global_names, self.cells)
+        inner = self.fresh()
         op = inner.finish(inner.value(e))
         return f"({self.mark(op)}{self.param('e', op)}(r))"
 

@@ -7,7 +7,8 @@ suspended, and be saved. All state of a function is in its registers whenever a 
     BRANCH    x(r) is the next segment             RETURN  x(r) is the result: nothing, a value, or a tuple
     CALL      x: (function, arguments, results)    TAIL    x: (function, arguments)
     INDIRECT  x: (table, index, arguments, results)        INDIRECT_TAIL  x: (table, index, arguments)
-    LOOP      x: a compiled loop                       ENTER   of no segment: what fails is entering a function
+    LOOP      x: a compiled loop                       MAKE    the segment has never been run and is not made yet
+    ENTER     of no segment: what fails is entering a function
 
 Interpreted functions are in the namespace as stubs, so that compiled code, tables and exports call them as any other;
 the interpreter calls whatever is not interpreted as compiled code would.
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from itertools import accumulate
 from types import CodeType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
@@ -39,7 +41,7 @@ __polymerase_helper__ = True  # frames of this module may be the guest's innermo
 Body = tuple[tuple[str, ...], int, int, int, tuple[Any, ...]]
 Segment = tuple[int, int, tuple[Op, ...], Any]
 
-BRANCH, CALL, RETURN, INDIRECT, TAIL, INDIRECT_TAIL, LOOP, ENTER = range(8)
+BRANCH, CALL, RETURN, INDIRECT, TAIL, INDIRECT_TAIL, LOOP, MAKE, ENTER = range(9)
 SLICE = 4000  # cost after which the interpreter looks at the world: 1 to 4 ms
 MAX_FRAMES = border.MAX_DEPTH
 _UNMADE: Any = object()
@@ -90,8 +92,12 @@ class Code:
     block that it belongs to and that block's loop (-1: none). Shared by the instances of a module."""
 
     __slots__ = (
+        "_builder",
+        "_canonical",
+        "_metered",
         "at",
         "blocks",
+        "body",
         "compiled_loops",
         "covered",
         "heat",
@@ -107,23 +113,44 @@ class Code:
         "types",
     )
 
-    def __init__(self, i: int, body: Body, builder: Builder, types: Callable[[int], int]) -> None:
+    def __init__(self, i: int, body: Body, builder: Builder, types: Callable[[int], int], metered: bool) -> None:
         self.i = i
-        self.types, self.params, self.slots, self.at, blocks = body
+        self.types, self.params, self.slots, self.at, self.body = body
         self.pad = [_ZERO.get(t) for t in self.types[self.params :]]
-        self.segments: list[Segment] = []
-        self.blocks: list[int] = []  # of each segment
-        self.loops = [header for *_, header in blocks]  # of each block
-        self.sizes = [1 + len(stmts) for _, stmts, _, _ in blocks]  # of each block
+        self.loops = [header for *_, header in self.body]  # of each block
+        self.sizes = [1 + len(stmts) for _, stmts, _, _ in self.body]  # of each block
+        self.starts = _starts(self.body)
+        self.blocks = [n for n, count in enumerate(map(_count, self.body)) for _ in range(count)]  # of each segment
+        self.segments: list[Segment] = [(MAKE, 0, (), None)] * len(self.blocks)
         self.heat = 0  # slices used up, in all and by the loop of each header; see polymerase/engine.py
         self.loop_heat: dict[int, int] = {}
         self.compiled_loops: set[int] = set()
         self.covered: dict[int, Segment] = {}  # what was at the segments of compiled loops
-        self.starts = _starts(blocks)
-        for n, (cost, stmts, term, _) in enumerate(blocks):
-            for segment in _segments(cost, stmts, term, builder, self.starts, types):
-                self.segments.append(segment)
-                self.blocks.append(n)
+        self._builder = builder
+        self._canonical = types
+        self._metered = metered
+
+    def segment(self, pc: int) -> Segment:
+        """Segment `pc`, made with its block if it has not been yet. Most blocks of most functions never run."""
+        found = self.segments[pc]
+        if found[0] == MAKE:
+            n = self.blocks[pc]
+            cost, stmts, term, _ = self.body[n]
+            if not self._metered:  # what is counted then serves to look around now and then
+                cost = self.sizes[n]
+            made = list(_segments(cost, stmts, term, self._builder.fresh(), self.starts, self._canonical))
+            at = self.starts[n]
+            for k, segment in enumerate(made, at):
+                if self.segments[k][0] == MAKE:
+                    self.segments[k] = segment
+            found = self.segments[pc]
+        return found
+
+    def typed_tables(self) -> set[tuple[int, int]]:
+        """The tables and types that the function calls through."""
+        calls = [(s[3], s[2]) for _, stmts, _, _ in self.body for s in stmts if s[0] == "calli"]
+        calls += [(term[2], term[1]) for _, _, term, _ in self.body if term[0] == "taili"]
+        return {(table, self._canonical(t)) for table, t in calls}
 
     def statements(self, head: int | None = None) -> int:
         """How many statements the function, or the loop headed by a block, has; not those of loops inside."""
@@ -132,25 +159,25 @@ class Code:
     def install_loop(self, head: int, loop: CompiledLoop) -> None:
         """From now on the loop headed by block `head` is `loop`."""
         at = self.starts[head]
-        self.covered[at] = self.segments[at]
+        self.covered[at] = self.segment(at)
         self.segments[at] = LOOP, 0, (), loop
 
     def call_before(self, pc: int) -> Segment:
         """The segment whose call a frame waits for that goes on at segment `pc`."""
-        return self.covered.get(pc - 1) or self.segments[pc - 1]
+        return self.covered.get(pc - 1) or self.segment(pc - 1)
 
 
 _ZERO: dict[str, Any] = {"i32": 0, "i64": 0, "v128": 0, "f32": 0.0, "f64": 0.0}
 
 
+def _count(block: tuple[Any, ...]) -> int:
+    """The segments of a block."""
+    return 1 + sum(s[0] in ("call", "calli") for s in block[1])
+
+
 def _starts(blocks: tuple[Any, ...]) -> list[int]:
     """The first segment of each block."""
-    starts = []
-    at = 0
-    for _, stmts, _, _ in blocks:
-        starts.append(at)
-        at += 1 + sum(s[0] in ("call", "calli") for s in stmts)
-    return starts
+    return list(accumulate(map(_count, blocks), initial=0))[:-1]
 
 
 def _segments(
@@ -309,7 +336,8 @@ class Bodies:
         code = self.codes.get(i)
         if code is None:
             builder = Builder(self.info.global_names, self.info.global_cells)
-            code = self.codes[i] = Code(i, self.body(i), builder, self._canonical.__getitem__)
+            metered = "fuel" in self.info.controls
+            code = self.codes[i] = Code(i, self.body(i), builder, self._canonical.__getitem__, metered)
         return code
 
 
@@ -382,11 +410,10 @@ class Machine:
         if i not in self.interpreted:
             return None
         code = self.bodies.code(i)
-        for kind, _, _, x in code.segments:
-            if kind in (INDIRECT, INDIRECT_TAIL) and x[0] not in self.namespace:
-                table, _, t = x[0].partition("_t")
-                calls = self.instance.tables[int(table[len("table") :])].calls(self.info.types[int(t)])
-                self.namespace[x[0]] = calls
+        for table, t in code.typed_tables():
+            name = f"table{table}_t{t}"
+            if name not in self.namespace:
+                self.namespace[name] = self.instance.tables[table].calls(self.info.types[t])
         self.codes[i] = code
         return code
 
@@ -432,6 +459,9 @@ class Machine:
                     continue
                 if kind == RETURN:
                     value = x(r)
+                elif kind == MAKE:
+                    code.segment(pc)
+                    continue
                 elif kind == LOOP:
                     if metered:
                         namespace["fuel"] = left
