@@ -18,9 +18,9 @@ from typing import Any
 from polymerase import driver
 from polymerase.code import LazyCode
 from polymerase.driver import CodeSource, Progress, Summary
-from polymerase.engine import ENGINES, Engine, Engines
+from polymerase.engine import Engines, FallbackWarning
 from polymerase.errors import LinkError, quote
-from polymerase.options import Controls, Options
+from polymerase.options import ENGINES, Controls, Engine, Options
 from polymerase_runtime import (
     Caller,
     Exit,
@@ -53,6 +53,7 @@ __all__ = [
     "Caller",
     "Exit",
     "ExportType",
+    "FallbackWarning",
     "Func",
     "FuncType",
     "Global",
@@ -239,6 +240,7 @@ def run_command(
     env: Mapping[str, str],
     dirs: Mapping[str, str],
     *,
+    engine: Engine = DEFAULT_ENGINE,
     limits: Limits = UNLIMITED,
     made: Callable[[Instance], object] | None = None,
 ) -> int:
@@ -252,7 +254,7 @@ def run_command(
     wasi = Wasi(args=(module.name, *args), env=env, dirs=dirs, deterministic=limits.deterministic)
 
     def call() -> None:
-        instance = module.instantiate(wasi=wasi, limits=limits)
+        instance = module.instantiate(wasi=wasi, engine=engine, limits=limits)
         if made is not None:
             made(instance)
         instance.exports["_start"]()
@@ -271,6 +273,7 @@ def run_entry(
     env: Mapping[str, str],
     dirs: Mapping[str, str],
     *,
+    engine: Engine = DEFAULT_ENGINE,
     limits: Limits = UNLIMITED,
     made: Callable[[Instance], object] | None = None,
 ) -> tuple[object, ...]:
@@ -279,7 +282,7 @@ def run_entry(
     wasi = Wasi(args=(module.name,), env=env, dirs=dirs, deterministic=limits.deterministic)
 
     def call() -> Any:
-        instance = module.instantiate(wasi=wasi, limits=limits)
+        instance = module.instantiate(wasi=wasi, engine=engine, limits=limits)
         if made is not None:
             made(instance)
         exports = instance.exports

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,18 @@ import click
 from polymerase import api
 from polymerase.cli_limits import control_options, limit_options
 from polymerase.errors import PolymeraseError, quote
-from polymerase.options import OPT_LEVELS, TARGETS, Controls, Options, Target, running_target
+from polymerase.options import (
+    ENGINES,
+    FALLBACKS,
+    OPT_LEVELS,
+    TARGETS,
+    Controls,
+    Engine,
+    Fallback,
+    Options,
+    Target,
+    running_target,
+)
 from polymerase.version import __version__
 
 EXIT_ERROR = 1
@@ -38,6 +50,20 @@ opt_level_option = click.option(
     show_default=True,
     metavar="LEVEL",
     help="Optimise: -O0 runs no pass, -O1 the cheap ones, -O2 all (so far, all are cheap).",
+)
+
+
+fallback_option = click.option(
+    "--fallback",
+    type=click.Choice(FALLBACKS),
+    help="A function that cannot be compiled is an error, or it is interpreted, with a warning or silently.  "
+    "[default: error for compile, warn for run]",
+)
+interpret_option = click.option(
+    "--interpret",
+    multiple=True,
+    metavar="FUNC,…",
+    help="Interpret these functions, by name or index (* for all), rather than compile them. Repeatable.",
 )
 
 
@@ -118,11 +144,14 @@ def compile_(
 @cli.command(context_settings={"allow_interspersed_args": False})
 @click.argument("prog", metavar="PROG.wasm")
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
+@click.option("--aot", is_flag=True, help="Compile functions when they are first called: --engine aot.")
 @click.option(
-    "--aot",
-    is_flag=True,
-    help="Compile first. There is no interpreter yet, so run compiles with or without this option.",
+    "--engine",
+    type=click.Choice(ENGINES),
+    help="interp interprets, aot compiles, auto interprets and compiles what runs long.  [default: interp]",
 )
+@fallback_option
+@interpret_option
 @click.option("--entry", metavar="NAME", help="Call this export with ARGS as its arguments and print its results.")
 @click.option(
     "--dir",
@@ -139,6 +168,9 @@ def run(
     prog: str,
     args: tuple[str, ...],
     aot: bool,
+    engine: Engine | None,
+    fallback: Fallback | None,
+    interpret: tuple[str, ...],
     entry: str | None,
     dirs: tuple[str, ...],
     env: tuple[str, ...],
@@ -151,17 +183,27 @@ def run(
     ARGS go to the program as they are, those that begin with a dash included; options of polymerase stand before PROG.
     The program sees no directory and no environment variable but those given.
     """
+    if aot and engine not in (None, "aot"):
+        raise click.UsageError(f"--aot and --engine {engine} exclude each other")
     preopens = _preopens(dirs)
     variables = dict(_variable(text) for text in env)
-    module = api.Module.from_file(prog, options=Options(opt_level=opt_level))
+    options = Options(opt_level=opt_level, fallback=fallback, interpret=_names(interpret))
+    module = api.Module.from_file(prog, options=options)
     instances: list[api.Instance] = []
-    run_with: dict[str, Any] = {"env": variables, "dirs": preopens, "limits": limits, "made": instances.append}
+    run_with: dict[str, Any] = {
+        "env": variables,
+        "dirs": preopens,
+        "engine": "aot" if aot else engine or "interp",
+        "limits": limits,
+        "made": instances.append,
+    }
     try:
-        if entry is None:
-            return api.run_command(module, args, **run_with) & 0xFF
-        t = api.exported_func(module, entry)
-        values = _values(args, t.params, entry)
-        results = api.run_entry(module, entry, values, **run_with)
+        with _fallbacks_shown():
+            if entry is None:
+                return api.run_command(module, args, **run_with) & 0xFF
+            t = api.exported_func(module, entry)
+            values = _values(args, t.params, entry)
+            results = api.run_entry(module, entry, values, **run_with)
     except api.Exit as e:
         return e.code & 0xFF
     except api.Trap as e:
@@ -210,6 +252,24 @@ def dump(prog: str, after: str | None, func: str | None, opt_level: int) -> None
             click.echo(text)
     except LookupError as e:
         raise click.UsageError(str(e)) from e
+
+
+def _names(texts: Sequence[str]) -> tuple[str, ...]:
+    """The functions that `--interpret FUNC,…` options name."""
+    return tuple(name for text in texts for name in text.split(",") if name)
+
+
+@contextmanager
+def _fallbacks_shown() -> Iterator[None]:
+    """Warnings that a function is interpreted, each as a line on stderr."""
+
+    def show(message: Warning | str, *rest: Any, **options: Any) -> None:
+        click.echo(f"polymerase: {_printable(str(message))}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", api.FallbackWarning)
+        warnings.showwarning = show
+        yield
 
 
 @contextmanager

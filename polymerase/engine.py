@@ -17,20 +17,17 @@ from __future__ import annotations
 import threading
 import warnings
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from polymerase.code import LazyCode
 from polymerase.errors import InternalError, LinkError, LocatedError, UnsupportedError, quote
-from polymerase.options import Controls, Options
+from polymerase.options import Controls, Engine, Options
 from polymerase_runtime.interpreter import Bodies, Body, Code, CompiledLoop, InterpretedCode, Machine
 from polymerase_runtime.loading import define_loop
 from polymerase_runtime.types import ModuleInfo
 
 if TYPE_CHECKING:
     from polymerase.wasm.module import Module
-
-Engine = Literal["interp", "aot", "auto"]
-ENGINES: tuple[Engine, ...] = ("interp", "aot", "auto")
 
 # Slices (of SLICE operations, see interpreter.py) after which a piece of code has earned to be compiled: some, and one
 # for each so many statements. Compiling takes 100 µs a statement, a slice 0.4 ms or more (CPython 3.11).

@@ -10,6 +10,8 @@ Target = Literal["cpython", "pypy", "both"]
 TARGETS: tuple[Target, ...] = ("cpython", "pypy", "both")
 OPT_LEVELS = (0, 1, 2)
 Fallback = Literal["error", "warn", "silent"]
+Engine = Literal["interp", "aot", "auto"]
+ENGINES: tuple[Engine, ...] = ("interp", "aot", "auto")
 FALLBACKS: tuple[Fallback, ...] = ("error", "warn", "silent")
 
 

@@ -291,10 +291,10 @@ class Lowering:
                 raise UnsupportedError(f"{row.feature} is not compiled yet: {row.name}", where, row.feature)
             cost = costs.get(row.name) if costs else 0
             if cost and row.name != "loop":
-                self.block.cost += cost
+                self.block.add_cost(cost, at)
             handler(self, row, imm, at)
             if cost and row.name == "loop":
-                self.block.cost += cost
+                self.block.add_cost(cost, at)
 
     def op_block(self, row: OpRow, imm: FuncType, at: int) -> None:
         self.stack.settle(at)

@@ -18,13 +18,15 @@ class Block:
     """A straight line of statements. `reverse_postorder` fills in `id` and `preds`, each once; EXIT has none.
 
     `cost` is the fuel that the block's instructions take, all of it before the first of them runs; 0 if not metered.
-    What a path through the graph costs is the same before and after each simplification.
+    What a path through the graph costs is the same before and after each simplification. `paid_at` is the first of
+    them.
     """
 
-    __slots__ = ("cost", "id", "preds", "stmts", "term")
+    __slots__ = ("cost", "paid_at", "id", "preds", "stmts", "term")
 
     def __init__(self) -> None:
         self.cost = 0
+        self.paid_at = 0
         self.stmts: list[Stmt] = []
         self.term: Term | None = None
         self.preds: list[Block] = []
@@ -32,6 +34,12 @@ class Block:
 
     def __repr__(self) -> str:
         return f"b{self.id}"
+
+    def add_cost(self, cost: int, at: int) -> None:
+        """The block also runs instructions that cost this, the first of them at this offset."""
+        if cost and not self.cost:
+            self.paid_at = at
+        self.cost += cost
 
 
 @dataclass(slots=True)
@@ -200,7 +208,7 @@ def _join(order: list[Block]) -> bool:
             if to is EXIT or to is block or len(to.preds) != 1 or to is order[0]:
                 break
             block.stmts.extend(to.stmts)
-            block.cost += to.cost
+            block.add_cost(to.cost, to.paid_at)
             block.term = to.term
             gone.add(to)
     return bool(gone)
@@ -224,11 +232,11 @@ def _copy_last_blocks(order: list[Block]) -> bool:
         for pred in block.preds:
             if isinstance(pred.term, Goto):
                 pred.stmts.extend(block.stmts)
-                pred.cost += block.cost
+                pred.add_cost(block.cost, block.paid_at)
                 pred.term = None
             else:
                 copy = Block()
-                copy.cost = block.cost
+                copy.add_cost(block.cost, block.paid_at)
                 copy.stmts = list(block.stmts)
                 redirect(pred, {block: copy})
             changed = True
@@ -294,11 +302,13 @@ def _short_circuit(order: list[Block]) -> bool:
 
 def statements_of(block: Block) -> list[Stmt]:
     """What the block does before its terminator, its charge first."""
-    return [Charge(block.cost, block_at(block)), *block.stmts] if block.cost else block.stmts
+    return [Charge(block.cost, block.paid_at), *block.stmts] if block.cost else block.stmts
 
 
 def block_at(block: Block) -> int:
     """Where in the module the block begins."""
+    if block.cost:
+        return block.paid_at
     if block.stmts:
         return block.stmts[0].at
     return block.term.at if block.term is not None else 0

@@ -3,7 +3,7 @@
     (types, params, slots, at, blocks)                     registers hold the variables, parameters first; slots:
                                                            parameters and locals; at: where the function begins
 
-    block       (cost, statements, terminator, header)     header: the loop around the block, -1 if none
+    block       (cost, at, statements, terminator, header) header: the loop around the block, -1 if none
 
     statement   ("set", k, e, at)                          register k = e
                 ("move", (k, …), (e, …), at)               all at once
@@ -61,7 +61,7 @@ from polymerase.ir.nodes import (
 )
 from polymerase.ir.walk import children, exprs
 from polymerase.lower.body import Lowering
-from polymerase.lower.cfg import EXIT, Block, Branch, Choose, Goto, reverse_postorder, successors
+from polymerase.lower.cfg import EXIT, Block, Branch, Choose, Goto, block_at, reverse_postorder, successors
 from polymerase.lower.control import structure
 from polymerase.lower.dominators import find_loops
 from polymerase.options import UNCONTROLLED, Controls
@@ -161,7 +161,7 @@ class _Graph:
         exit_number = len(self.order)
         blocks = [self._block(block, exit_number) for block in self.order]
         if any(EXIT in successors(block) for block in self.order):
-            blocks.append((0, (), ("return", ()), -1))
+            blocks.append((0, 0, (), ("return", ()), -1))
         lowering = self.lowering
         params = len(lowering.type.params)
         return tuple(self.types), params, len(lowering.locals), lowering.code.start, tuple(blocks)
@@ -192,7 +192,7 @@ class _Graph:
             case _:
                 assert_never(block.term)
         header = block.id if self.is_header[block.id] else self.around[block.id]
-        return block.cost, tuple(map(self.stmt, stmts)), term, header
+        return block.cost, block_at(block), tuple(map(self.stmt, stmts)), term, header
 
     def _last(self, s: Stmt) -> tuple[Any, ...]:
         """A statement that leaves the function as a terminator; empty if it is `unreachable`."""

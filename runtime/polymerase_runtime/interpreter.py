@@ -8,7 +8,7 @@ suspended, and be saved. All state of a function is in its registers whenever a 
     CALL      x: (function, arguments, results)    TAIL    x: (function, arguments)
     INDIRECT  x: (table, index, arguments, results)        INDIRECT_TAIL  x: (table, index, arguments)
     LOOP      x: a compiled loop                       MAKE    the segment has never been run and is not made yet
-    ENTER     of no segment: what fails is entering a function
+    ENTER, LOOK   of no segment: what fails is entering a function, or going on
 
 Interpreted functions are in the namespace as stubs, so that compiled code, tables and exports call them as any other;
 the interpreter calls whatever is not interpreted as compiled code would.
@@ -41,7 +41,7 @@ __polymerase_helper__ = True  # frames of this module may be the guest's innermo
 Body = tuple[tuple[str, ...], int, int, int, tuple[Any, ...]]
 Segment = tuple[int, int, tuple[Op, ...], Any]
 
-BRANCH, CALL, RETURN, INDIRECT, TAIL, INDIRECT_TAIL, LOOP, MAKE, ENTER = range(9)
+BRANCH, CALL, RETURN, INDIRECT, TAIL, INDIRECT_TAIL, LOOP, MAKE, ENTER, LOOK = range(10)
 SLICE = 4000  # cost after which the interpreter looks at the world: 1 to 4 ms
 MAX_FRAMES = border.MAX_DEPTH
 _UNMADE: Any = object()
@@ -118,7 +118,7 @@ class Code:
         self.types, self.params, self.slots, self.at, self.body = body
         self.pad = [_ZERO.get(t) for t in self.types[self.params :]]
         self.loops = [header for *_, header in self.body]  # of each block
-        self.sizes = [1 + len(stmts) for _, stmts, _, _ in self.body]  # of each block
+        self.sizes = [1 + len(stmts) for _, _, stmts, _, _ in self.body]  # of each block
         self.starts = _starts(self.body)
         self.blocks = [n for n, count in enumerate(map(_count, self.body)) for _ in range(count)]  # of each segment
         self.segments: list[Segment] = [(MAKE, 0, (), None)] * len(self.blocks)
@@ -135,7 +135,7 @@ class Code:
         found = self.segments[pc]
         if found[0] == MAKE:
             n = self.blocks[pc]
-            cost, stmts, term, _ = self.body[n]
+            cost, _, stmts, term, _ = self.body[n]
             if not self._metered:  # what is counted then serves to look around now and then
                 cost = self.sizes[n]
             made = list(_segments(cost, stmts, term, self._builder.fresh(), self.starts, self._canonical))
@@ -148,8 +148,8 @@ class Code:
 
     def typed_tables(self) -> set[tuple[int, int]]:
         """The tables and types that the function calls through."""
-        calls = [(s[3], s[2]) for _, stmts, _, _ in self.body for s in stmts if s[0] == "calli"]
-        calls += [(term[2], term[1]) for _, _, term, _ in self.body if term[0] == "taili"]
+        calls = [(s[3], s[2]) for _, _, stmts, _, _ in self.body for s in stmts if s[0] == "calli"]
+        calls += [(term[2], term[1]) for _, _, _, term, _ in self.body if term[0] == "taili"]
         return {(table, self._canonical(t)) for table, t in calls}
 
     def statements(self, head: int | None = None) -> int:
@@ -172,7 +172,7 @@ _ZERO: dict[str, Any] = {"i32": 0, "i64": 0, "v128": 0, "f32": 0.0, "f64": 0.0}
 
 def _count(block: tuple[Any, ...]) -> int:
     """The segments of a block."""
-    return 1 + sum(s[0] in ("call", "calli") for s in block[1])
+    return 1 + sum(s[0] in ("call", "calli") for s in block[2])
 
 
 def _starts(blocks: tuple[Any, ...]) -> list[int]:
@@ -448,6 +448,7 @@ class Machine:
             while True:
                 kind, cost, ops, x = segments[pc]
                 if left < cost:
+                    kind = LOOK
                     left = self._look(left, cost, code, pc)
                     continue
                 left -= cost
@@ -549,7 +550,7 @@ class Machine:
         except (Suspend, OutOfFuel) as e:
             error = self._suspend(e, stack, code, pc, r, kind, x)
         except Exception as e:
-            error = self._failed(e, stack, code, kind, x, op)
+            error = self._failed(e, stack, code, pc, kind, x, op)
             if error is None:
                 raise
         finally:
@@ -574,7 +575,9 @@ class Machine:
 
     # --- Errors
 
-    def _failed(self, e: Exception, stack: list[Any], code: Code, kind: Any, x: Any, op: Any) -> Exception | None:
+    def _failed(
+        self, e: Exception, stack: list[Any], code: Code, pc: int, kind: Any, x: Any, op: Any
+    ) -> Exception | None:
         """The Trap that an exception in `_go` means, with the guest's frames; None if it is to pass as it is."""
         at = None if e.__traceback__ is None else _offset(e.__traceback__.tb_next, kind, x, op)
         error = border.translate(e, False)
@@ -584,6 +587,8 @@ class Machine:
             frames = [self._frame(caller.i, offset) for caller, _, _, _, offset in entries]
             if kind == ENTER:
                 at = code.at
+            elif kind == LOOK:
+                at = code.body[code.blocks[pc]][1]
             if kind != LOOP or at is not None:  # a compiled loop has a frame of its own
                 frames.append(self._frame(code.i, at))
             border.prepend_frames(error, frames, len(stack) - len(entries))

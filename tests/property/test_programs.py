@@ -11,8 +11,7 @@ import pytest
 import wasmtime
 
 import polymerase
-from polymerase.engine import Engine
-from polymerase.options import Options
+from polymerase.options import ENGINES, Engine, Options
 from polymerase_runtime import interpreter
 from tests.property.programs import TYPES, arguments, program
 
@@ -128,3 +127,31 @@ def test_engines_do_the_same_and_trap_in_the_same_places(seed: int, monkeypatch:
         seen[name] = under_polymerase(binary, todo, options, engine, where[name])
     assert seen["aot"] == seen["interp"] == seen["auto"] == seen["mixed"]
     assert where["aot"] == where["interp"] == where["auto"] == where["mixed"]
+
+
+@pytest.mark.parametrize("seed", SEEDS[::3])
+def test_engines_charge_the_same_fuel_and_stop_at_the_same_block(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interpreter, "SLICE", 5)
+    rng = random.Random(seed)
+    text = program(rng)
+    binary = bytes(wasmtime.wat2wasm(text))
+    todo = calls(rng, text)
+    modules = {engine: polymerase.Module(binary) for engine in ENGINES}
+
+    def run(engine: Engine, fuel: int) -> list[Any]:
+        limits = polymerase.Limits(fuel=fuel, fuel_costs=lambda op: 1 + len(op) % 3)
+        instance = modules[engine].instantiate(engine=engine, limits=limits)
+        seen: list[Any] = []
+        for name, args in todo:
+            try:
+                seen.append(bits(instance.exports[name](*args)))
+            except polymerase.Trap as e:
+                seen.append((str(e), e.frames))
+            seen.append(instance.fuel_used)
+        return [*seen, bytes(instance.memory)[:65536], [bits(instance.exports["g_" + t].value) for t in TYPES]]
+
+    whole = run("aot", 10**9)
+    assert whole == run("interp", 10**9) == run("auto", 10**9)
+    used = whole[-3]
+    for fuel in (0, used // 3, used // 2, used - 1):
+        assert run("aot", fuel) == run("interp", fuel) == run("auto", fuel), fuel
