@@ -43,6 +43,7 @@ from polymerase_runtime import (
     format_trap,
     instantiate,
 )
+from polymerase_runtime.interpreter import Suspend, Suspended
 from polymerase_runtime.limits import UNLIMITED, FuelCosts
 from polymerase_runtime.package import WASI_MODULES
 from polymerase_runtime.snapshot import Snapshot, restore
@@ -68,6 +69,8 @@ __all__ = [
     "SizeLimits",
     "Snapshot",
     "Summary",
+    "Suspend",
+    "Suspended",
     "Table",
     "TableType",
     "Trap",

@@ -158,6 +158,8 @@ class Tiered(Bodies):
                 if head not in code.compiled_loops:
                     code.compiled_loops.add(head)
                     self._compile_loop(code, head)
+            if code.i in machine.interpreted:  # the whole of it, should it be called again
+                machine.release(code.i, self.compiled.define)
 
     def _compile_loop(self, code: Code, head: int) -> None:
         from polymerase.driver import compile_loop

@@ -603,6 +603,8 @@ class Machine:
         self, e: Suspend | OutOfFuel, stack: list[Any], code: Code, pc: int, r: list[Any], kind: Any, x: Any
     ) -> Suspended | PolymeraseError:
         """Keep the stack, if nothing but the guest's functions lies between the host's call and here."""
+        if self.suspended is not None:
+            return PolymeraseError("cannot suspend: another call of the instance is already suspended")
         if not _called_by_host():
             return PolymeraseError("cannot suspend: a host function or compiled code is on the call stack")
         frames = [SavedFrame(caller.i, after, registers) for caller, after, registers, _, _ in stack]
