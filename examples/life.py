@@ -1,6 +1,6 @@
 """Life's command, made of polymerase: its flags, imports and printed lines.
 
-`python examples/life.py [-entry NAME] [-polymerase] [PROG.wasm [N…]]`, by default `life.wasm` and `app_main`.
+`python examples/life.py [-entry NAME] [-polymerase] [-no-fp] [PROG.wasm [N…]]`, by default `life.wasm` and `app_main`.
 """
 
 import argparse
@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import polymerase
-from polymerase import Caller, FuncType, Trap
+from polymerase import Caller, FuncType, Limits, Trap
 
 
 def life_log(caller: Caller, text: int, size: int) -> None:
@@ -46,6 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("-entry", default="app_main")
     parser.add_argument("-polymerase", action="store_true")
+    parser.add_argument("-no-fp", action="store_true")
     parser.add_argument("program", nargs="?", default=Path(__file__).with_name("life.wasm"))
     parser.add_argument("args", nargs="*", type=int)
     options = parser.parse_args()
@@ -54,10 +55,11 @@ def main() -> None:
     start = time.perf_counter()
     if options.polymerase:
         print("[Polymerase] Compilation started.")
+    engine = "aot" if options.polymerase else "interp"
     imports: dict[str, dict[str, object]] = {}
     for wanted in module.imports:
         imports.setdefault(wanted.module, {})[wanted.name] = resolve(wanted.module, wanted.name, wanted.type)
-    instance = module.instantiate(imports)
+    instance = module.instantiate(imports, engine=engine, limits=Limits(floats=not options.no_fp))
     if options.polymerase:
         print(f"[Polymerase] Compilation finished successfully in {time.perf_counter() - start:.3f} s.")
 

@@ -118,4 +118,4 @@ def test_help_says_what_an_option_does_and_in_which_unit(name: str, command: cli
             continue
         assert option.metavar, spelled
         if isinstance(option.type, (type(click.INT), type(click.FLOAT))):
-            assert UNITS.search(option.help), f"{spelled}: in which unit?"
+            assert UNITS.search(f"{option.metavar} {option.help}".lower()), f"{spelled}: in which unit?"

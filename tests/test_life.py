@@ -14,6 +14,7 @@ import re
 import struct
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -64,9 +65,14 @@ KIT = r"""
     (call_indirect (type $binary) (i32.const 2) (i32.const 3) (local.get 0)))
   (func (export "dead") unreachable)
   (func (export "get") (result i64) (global.get 0))
-  (func $spin (export "spin") (loop (br 0))))
+  (func $spin (export "spin") (loop (br 0)))
+  (func (export "poke") (i32.store (i32.const 0) (i32.const 1))))
 """
-FLOATS = r"""(module (func $half (export "half") (param f64) (result f64) (f64.mul (local.get 0) (f64.const 0.5))))"""
+FLOATS = r"""
+(module
+  (func $half (export "half") (param i64) (result i64)
+    (i64.reinterpret_f64 (f64.mul (f64.reinterpret_i64 (local.get 0)) (f64.const 0.5)))))
+"""
 HOST = r"""
 (module
   (import "env" "ask" (func $ask (param i32) (result i32)))
@@ -264,7 +270,7 @@ def test_life_magic(wat: Wat, tmp_path: Path) -> None:
 
 def test_compilation_lines(call: Call, kit_file: Path) -> None:
     """[Polymerase] Compilation started."""
-    assert re.fullmatch(r"kit_py: 12 functions, .* bytes in [\d.]+ s\n", call("compile", kit_file, "-o", "kit_py").out)
+    assert re.fullmatch(r"kit_py: 13 functions, .* bytes in [\d.]+ s\n", call("compile", kit_file, "-o", "kit_py").out)
     out = life("-polymerase", "-entry", "add", kit_file, "2", "3").out
     assert re.search(r"\[Polymerase] Compilation started.\n\[Polymerase] Compilation finished successfully in", out)
 
@@ -355,6 +361,24 @@ def test_enable_jit() -> None:
         Limits(jit=True)  # type: ignore[call-arg]
 
 
+def test_value_slots(call: Call, kit: Module, kit_file: Path) -> None:
+    """VMConfig.MaxValueSlots"""
+    instance = kit.instantiate(limits=Limits(value_slots=100))
+    instance.exports.down(99)
+    assert "call stack exhausted" == trap(instance, "down", 100)
+    done = call("run", "--max-value-slots", "100", "--entry", "down", kit_file, "100")
+    assert 134 == done.code and "call stack exhausted" in done.err
+
+
+def test_call_depth(call: Call, kit: Module, kit_file: Path) -> None:
+    """VMConfig.MaxCallStackDepth"""
+    instance = kit.instantiate(limits=Limits(call_depth=100))
+    instance.exports.down(99)
+    assert "call stack exhausted" == trap(instance, "down", 100)
+    done = call("run", "--max-call-depth", "100", "--entry", "down", kit_file, "100")
+    assert 134 == done.code and "call stack exhausted" in done.err
+
+
 IMPORTS = r"""
 (module
   (import "env" "memory" (memory 1))
@@ -377,6 +401,47 @@ def test_imported_table(wat: Wat) -> None:
     table = Table(TableType("funcref", SizeLimits(65536)))
     instance = Module(wat(IMPORTS)).instantiate({"env": {"memory": Memory(1), "table": table}})
     assert 65536 == instance.exports.size()
+
+
+def test_fuel(call: Call, kit: Module, kit_file: Path) -> None:
+    """VMConfig.GasLimit"""
+    assert "all fuel consumed" == trap(kit.instantiate(limits=Limits(fuel=1000)), "spin")
+    assert "all fuel consumed" == trap(kit.instantiate(limits=Limits(fuel=0)), "add", 2, 3)
+    done = call("run", "--fuel", "1000", "--entry", "spin", kit_file)
+    assert 134 == done.code and "all fuel consumed" in done.err
+
+
+def test_no_floats(wat: Wat, tmp_path: Path) -> None:
+    """VMConfig.DisableFloatingPoint"""
+    with pytest.raises(polymerase.PolymeraseError, match=r'^floats.wasm:0x[0-9a-f]+: func 0 "half": '):
+        Module(wat(FLOATS), "floats.wasm").instantiate(limits=Limits(floats=False))
+
+
+def test_no_fp_flag(call: Call, wat: Wat, tmp_path: Path) -> None:
+    """-no-fp"""
+    (tmp_path / "floats.wasm").write_bytes(wat(FLOATS))
+    done = call("run", "--no-floats", "--entry", "half", "floats.wasm", "3")
+    assert (1, "") == done[:2] and 'func 0 "half"' in done.err
+    assert "4602678819172646912\n" == call("run", "--entry", "half", "floats.wasm", "0x3ff0000000000000").out
+    done = life("-no-fp", "-entry", "half", tmp_path / "floats.wasm", "3")
+    assert (1, "") == done[:2] and 'func 0 "half"' in done.err
+
+
+def test_compile_no_fp(call: Call, wat: Wat, tmp_path: Path) -> None:
+    """wasm-compile -no-fp"""
+    (tmp_path / "floats.wasm").write_bytes(wat(FLOATS))
+    done = call("compile", "--no-floats", "floats.wasm", "-o", "floats_py")
+    assert (1, "") == done[:2] and 'func 0 "half"' in done.err
+    assert not (tmp_path / "floats_py").exists()
+
+
+def test_suspend_without_fuel(kit: Module) -> None:
+    """VMConfig.ReturnOnGasLimitExceeded"""
+    instance = kit.instantiate(engine="interp", limits=Limits(fuel=20, on_fuel="suspend"))
+    with pytest.raises(polymerase.Suspended):
+        instance.exports.fac(6)
+    instance.fuel = 1000
+    assert 720 == instance.resume()
 
 
 def test_deep_recursion(kit: Module) -> None:
@@ -412,6 +477,11 @@ def test_new_module(wat: Wat) -> None:
     assert (3, 30) == (one.exports.twice(1), other.exports.twice(1))
 
 
+def test_new_virtual_machine(wat: Wat) -> None:
+    """NewVirtualMachine"""
+    assert 5 == Module(wat(KIT)).instantiate({}, limits=Limits(memory_pages=3)).exports.add(2, 3)
+
+
 def test_another_instance(kit: Module) -> None:
     """Module.NewVirtualMachine"""
     one, other = kit.instantiate(), kit.instantiate()
@@ -430,11 +500,17 @@ def test_global_exports(kit: Module) -> None:
     assert ["(mut i64)"] == [str(e.type) for e in kit.exports if (e.name, e.kind) == ("g", "global")]
 
 
+def test_module_config(wat: Wat) -> None:
+    """Module.Config"""
+    module = Module(wat(KIT), options=polymerase.Options(opt_level=1))
+    assert (1, 3) == (module.options.opt_level, module.instantiate(limits=Limits(memory_pages=3)).limits.memory_pages)
+
+
 def test_decoded_module(call: Call, host: Module, kit_file: Path) -> None:
     """Module.Module"""
     assert (1, 3) == (len(host.imports), len(host.exports))
     facts = json.loads(call("inspect", "--json", kit_file).out)
-    assert (12, "code") == (facts["functions"], facts["sections"][7]["name"])
+    assert (13, "code") == (facts["functions"], facts["sections"][7]["name"])
 
 
 def test_function_code(call: Call, kit_file: Path) -> None:
@@ -456,6 +532,11 @@ def test_module_table(kit: Module) -> None:
 def test_module_globals(kit: Module) -> None:
     """Module.Globals"""
     assert -5 == kit.instantiate().exports["g"].value
+
+
+def test_module_gas_policy(kit: Module) -> None:
+    """Module.GasPolicy"""
+    assert {"call": 10} == kit.instantiate(limits=Limits(fuel=1, fuel_costs={"call": 10})).limits.fuel_costs
 
 
 def test_resolver_is_not_kept(host: Module) -> None:
@@ -614,12 +695,63 @@ def test_run(kit: Module) -> None:
     assert (120, (2, 1)) == (exports.fac(5), exports.swap(1, 2))
 
 
+def test_run_with_fuel(host: Module, kit: Module) -> None:
+    """VirtualMachine.RunWithGasLimit"""
+    instance = kit.instantiate(limits=Limits(fuel=1000))
+    instance.fuel = 3
+    assert 5 == instance.exports.add(2, 3)
+    assert 0 == instance.fuel
+    assert "all fuel consumed" == trap(instance, "add", 2, 3)
+
+
 def suspended(kit: Module, fuel: int = 10) -> Instance:
     """An instance in the middle of the faculty of 6."""
     instance = kit.instantiate(engine="interp", limits=Limits(fuel=fuel, on_fuel="suspend"))
     with pytest.raises(polymerase.Suspended):
         instance.exports.fac(6)
     return instance
+
+
+def test_ignite(kit: Module) -> None:
+    """VirtualMachine.Ignite"""
+    instance = suspended(kit, fuel=0)
+    assert instance.suspended is not None and 0 == instance.fuel_used
+
+
+def test_execute(kit: Module) -> None:
+    """VirtualMachine.Execute"""
+    instance = suspended(kit)
+    turns = 1
+    while instance.suspended:
+        instance.fuel = 10
+        try:
+            assert 720 == instance.resume()
+        except polymerase.Suspended:
+            turns += 1
+    assert turns > 3
+
+
+def test_delegate(host: Module) -> None:
+    """VirtualMachine.Delegate"""
+
+    def ask(x: int) -> int:
+        raise polymerase.Suspend
+
+    instance = host.instantiate({"env": {"ask": ask}}, engine="interp")
+    with pytest.raises(polymerase.Suspended):
+        instance.exports.twice(0)
+    with pytest.raises(polymerase.Suspended):
+        instance.resume(40)
+    assert 42 == instance.resume(2)
+
+
+def test_exited(kit: Module) -> None:
+    """VirtualMachine.Exited"""
+    assert kit.instantiate(engine="interp").suspended is None
+    instance = suspended(kit)
+    assert instance.suspended is not None
+    instance.fuel = 1000
+    assert (720, None) == (instance.resume(), instance.suspended)
 
 
 def test_exit_error(kit: Module, host: Module) -> None:
@@ -650,6 +782,26 @@ def test_print_stack_trace(kit: Module) -> None:
     assert polymerase.format_trap(caught.value).startswith("trap: integer divide by zero\nwasm traceback")
 
 
+def test_one_thread_at_a_time(host: Module) -> None:
+    """VirtualMachine.InsideExecute"""
+    faults: list[str] = []
+
+    def ask(x: int) -> int:
+        def other() -> None:
+            with pytest.raises(polymerase.PolymeraseError) as caught:
+                instance.exports.one()
+            faults.append(str(caught.value))
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+        return x
+
+    instance = host.instantiate({"env": {"ask": ask}})
+    assert 3 == instance.exports.twice(1)
+    assert 2 == len(faults) and "thread" in faults[0]
+
+
 def test_memory(kit: Module) -> None:
     """VirtualMachine.Memory"""
     memory = kit.instantiate().memory
@@ -669,6 +821,12 @@ def test_globals(kit: Module) -> None:
     assert 7 == instance.exports.get()
 
 
+def test_config(kit: Module) -> None:
+    """VirtualMachine.Config"""
+    limits = Limits(memory_pages=3)
+    assert limits == kit.instantiate(limits=limits).limits
+
+
 def test_module_of_instance(kit: Module) -> None:
     """VirtualMachine.Module"""
     assert {e.name for e in kit.exports} == set(kit.instantiate().exports)
@@ -676,7 +834,7 @@ def test_module_of_instance(kit: Module) -> None:
 
 def test_code_of_instance(call: Call, kit_file: Path) -> None:
     """VirtualMachine.FunctionCode"""
-    assert 12 == call("dump", kit_file).out.count("func ")
+    assert 13 == call("dump", kit_file).out.count("func ")
 
 
 def test_imports_of_instance(host: Module) -> None:
@@ -689,7 +847,41 @@ def test_compile_from_instance(package: ModuleType) -> None:
     assert 5 == package.add(2, 3)
 
 
+@pytest.mark.parametrize("engine", ["aot", "interp", "auto"])
+def test_engines(kit: Module, engine: str) -> None:
+    """VirtualMachine.SetAOTService"""
+    assert 720 == kit.instantiate(engine=engine).exports.fac(6)
+
+
+def test_engines_share_state(kit: Module) -> None:
+    """AOTService.Initialize"""
+    instance = kit.instantiate(engine="auto")
+    memory = instance.memory
+    assert [int.from_bytes(b"hell", "little")] * 2000 == [instance.exports.load(8) for _ in range(2000)]
+    memory[8] = 0
+    assert int.from_bytes(b"\0ell", "little") == instance.exports.load(8)
+
+
+def test_any_number_of_parameters(wat: Wat) -> None:
+    """AOTService.UnsafeInvokeFunction_0"""
+    body = "(local.get 0)" + "".join(f"(local.get {i}) i32.add " for i in range(1, 9))
+    text = f'(module (func (export "sum") (param {"i32 " * 9}) (result i32) {body}))'
+    assert 45 == Module(wat(text)).instantiate(engine="aot").exports.sum(*range(1, 10))
+
+
+def test_compile_all(kit: Module) -> None:
+    """FullAOTCompile"""
+    assert 720 == kit.instantiate(engine="aot").exports.fac(6)
+
+
 # The stack
+
+
+def test_call_stack(kit: Module) -> None:
+    """VirtualMachine.CallStack"""
+    instance = suspended(kit)
+    assert instance.suspended is not None and {2} == {frame.func for frame in instance.suspended.frames}
+    assert 1 < len(instance.suspended.frames)
 
 
 def test_arguments_are_arguments(host: Module) -> None:
@@ -699,10 +891,158 @@ def test_arguments_are_arguments(host: Module) -> None:
     assert [7, 8] == got
 
 
+def test_value_slots_are_bounded(kit: Module) -> None:
+    """VirtualMachine.NumValueSlots"""
+    assert "call stack exhausted" == trap(kit.instantiate(limits=Limits(value_slots=10)), "down", 10)
+
+
+def test_values_of_jumps(kit: Module) -> None:
+    """VirtualMachine.Yielded"""
+    instance = suspended(kit)
+    restored = kit.restore(instance.snapshot(), engine="interp")
+    restored.fuel = 1000
+    assert 720 == restored.resume()
+
+
+def test_frame_function(kit: Module) -> None:
+    """Frame.FunctionID"""
+    instance = suspended(kit)
+    assert instance.suspended is not None and 2 == instance.suspended.frames[0].func
+
+
+def test_frame_place(kit: Module) -> None:
+    """Frame.IP"""
+    instance = suspended(kit)
+    assert instance.suspended is not None and isinstance(instance.suspended.frames[0].pc, int)
+    with pytest.raises(Trap) as caught:
+        kit.instantiate().exports.dead()
+    assert isinstance(caught.value.frames[0].offset, int)
+
+
+def test_frame_registers(kit: Module) -> None:
+    """Frame.Regs"""
+    instance = suspended(kit)
+    assert instance.suspended is not None
+    depth = len(instance.suspended.frames)
+    assert [6, 5, 4, 3, 2, 1, 0][:depth] == [frame.registers[2] for frame in instance.suspended.frames]
+
+
+def test_frame_is_three_values(kit: Module) -> None:
+    """Frame.Code"""
+    instance = suspended(kit)
+    assert instance.suspended is not None
+    assert ("func", "pc", "registers") == instance.suspended.frames[0]._fields
+
+
+def test_frames_come_and_go(kit: Module) -> None:
+    """Frame.Init"""
+    instance = kit.instantiate(limits=Limits(call_depth=10))
+    assert [None] * 100 == [instance.exports.down(9) for _ in range(100)]
+
+
 # Gas
 
 
+@pytest.mark.parametrize("costs", [10, {"call": 8, "local.get": 1}, lambda op: 8 if op == "call" else 1])
+def test_fuel_costs(kit: Module, costs: Any) -> None:
+    """GasPolicy"""
+    instance = kit.instantiate(limits=Limits(fuel=10_000, fuel_costs=costs))
+    instance.exports.down(1)
+    # local.get if local.get i32.const i32.sub call, then local.get if
+    assert (80 if costs == 10 else 15) == instance.fuel_used
+
+
+def test_simple_policy(kit: Module) -> None:
+    """SimpleGasPolicy.GasPerInstruction"""
+    instance = kit.instantiate(limits=Limits(fuel=100))
+    instance.exports.add(2, 3)
+    assert (3, 97) == (instance.fuel_used, instance.fuel)
+
+
+def test_counters(kit: Module) -> None:
+    """InsertGasCounters"""
+    instance = kit.instantiate(limits=Limits(fuel=2))
+    assert "all fuel consumed" == trap(instance, "poke")  # three instructions, of which none ran
+    assert (2, 0) == (instance.fuel, instance.memory[0])
+
+
+def test_fuel_used(kit: Module) -> None:
+    """VirtualMachine.Gas"""
+    instance = kit.instantiate(limits=Limits(fuel=100))
+    assert (0, 100) == (instance.fuel_used, instance.fuel)
+    instance.exports.add(2, 3)
+    assert (3, 97) == (instance.fuel_used, instance.fuel)
+
+
+def test_policy_of_instance(kit: Module) -> None:
+    """VirtualMachine.GasPolicy"""
+    assert 7 == kit.instantiate(limits=Limits(fuel=100, fuel_costs=7)).limits.fuel_costs
+
+
+def test_fuel_exceeded(kit: Module) -> None:
+    """VirtualMachine.GasLimitExceeded"""
+    assert "all fuel consumed" == trap(kit.instantiate(limits=Limits(fuel=10)), "fac", 6)
+    assert suspended(kit).suspended
+
+
+def test_charge(host: Module) -> None:
+    """VirtualMachine.AddAndCheckGas"""
+
+    def ask(caller: Caller, x: int) -> int:
+        caller.charge(50)
+        return x
+
+    instance = host.instantiate({"env": {"ask": ask}}, limits=Limits(fuel=120))
+    assert 3 == instance.exports.twice(1)
+    assert 100 < instance.fuel_used < 120
+    assert "all fuel consumed" == trap(instance, "twice", 1)
+
+
+def test_out_of_fuel(kit: Module) -> None:
+    """gas limit exceeded"""
+    assert "all fuel consumed" == trap(kit.instantiate(limits=Limits(fuel=100)), "spin")
+
+
+def test_large_fuel(kit: Module) -> None:
+    """gas overflow"""
+    instance = kit.instantiate(limits=Limits(fuel=2**80, fuel_costs=2**70))
+    instance.exports.add(2, 3)
+    assert 3 * 2**70 == instance.fuel_used
+    with pytest.raises((polymerase.PolymeraseError, ValueError)):
+        kit.instantiate(limits=Limits(fuel=1, fuel_costs=-1))
+
+
 # Snapshots
+
+
+def test_snapshot(kit: Module) -> None:
+    """VirtualMachine.ReadSnapshot"""
+    instance = kit.instantiate()
+    instance.exports.grow_table(2)
+    instance.exports.g.value = 9
+    instance.memory[8] = 0
+    snapshot = instance.snapshot()
+    instance.memory[8] = 1
+    restored = kit.restore(snapshot)
+    assert (5, 9, b"\0ello") == (len(restored.exports["table"]), restored.exports.get(), restored.memory.read(8, 5))
+
+
+def test_restore(kit: Module, host: Module) -> None:
+    """VirtualMachine.WriteSnapshot"""
+    snapshot = suspended(kit).snapshot()
+    restored = kit.restore(snapshot, engine="interp")
+    restored.fuel = 1000
+    assert 720 == restored.resume()
+    with pytest.raises(polymerase.PolymeraseError):
+        host.restore(snapshot, {"env": {"ask": int}})
+
+
+def test_snapshots_are_bytes(kit: Module) -> None:
+    """Snapshot"""
+    snapshot = kit.instantiate().snapshot()
+    assert isinstance(snapshot, bytes)
+    with pytest.raises(polymerase.PolymeraseError):
+        kit.restore(snapshot[:-1])
 
 
 # The compiler's parts
@@ -727,10 +1067,21 @@ def test_sections(call: Call, kit_file: Path) -> None:
     assert ["type", "function", "table"] == [s["name"] for s in facts["sections"]][:3]
 
 
+def test_module_floats(wat: Wat) -> None:
+    """Module.DisableFloatingPoint"""
+    with pytest.raises(polymerase.PolymeraseError):
+        Module(wat(FLOATS)).instantiate(limits=Limits(floats=False))
+
+
+def test_interpreter(kit: Module) -> None:
+    """CompileForInterpreter"""
+    assert 720 == kit.instantiate(engine="interp").exports.fac(6)
+
+
 def test_source(kit_file: Path, tmp_path: Path) -> None:
     """CompileWithNGen"""
     summary = polymerase.compile_package(kit_file, tmp_path / "source_py")
-    assert 12 == summary.functions and summary.lines > 50
+    assert 13 == summary.functions and summary.lines > 50
 
 
 def test_intermediate_form(call: Call, kit_file: Path) -> None:
@@ -741,6 +1092,13 @@ def test_intermediate_form(call: Call, kit_file: Path) -> None:
 def test_no_compiler_interface() -> None:
     """SSAFunctionCompiler.NextValueID"""
     assert not [name for name in polymerase.__all__ if "ompiler" in name]
+
+
+def test_filter_floats(wat: Wat) -> None:
+    """SSAFunctionCompiler.FilterFloatingPoint"""
+    text = "(module (func (drop (f32.reinterpret_i32 (i32.const 0)))))"
+    with pytest.raises(polymerase.UnsupportedError, match="0x[0-9a-f]+: func 0: "):
+        Module(wat(text)).instantiate(limits=Limits(floats=False))
 
 
 def test_control_flow(call: Call, kit_file: Path) -> None:
@@ -811,6 +1169,19 @@ def test_indirect_type(kit: Module) -> None:
     assert "indirect call type mismatch" == trap(kit.instantiate(), "indirect", 1)
 
 
+def test_stack_exhausted(wat: Wat) -> None:
+    """max call stack depth exceeded"""
+    module = Module(wat('(module (func $f (export "f") (call $f)))'))
+    for limits in (Limits(), Limits(call_depth=10), Limits(value_slots=0, call_depth=10)):
+        assert "call stack exhausted" == trap(module.instantiate(limits=limits), "f")
+
+
+def test_floats_refused(wat: Wat) -> None:
+    """wasm: floating point disabled"""
+    with pytest.raises(polymerase.UnsupportedError):
+        Module(wat(FLOATS)).instantiate(limits=Limits(floats=False))
+
+
 def test_growing_too_far(kit: Module) -> None:
     """memory size overflow"""
     assert -1 == kit.instantiate().exports.grow(-1)
@@ -837,6 +1208,12 @@ def test_reentrant(host: Module) -> None:
         return one
 
     assert 2 == host.instantiate({"env": {"ask": ask}}).exports.twice(5)
+
+
+def test_nothing_to_resume(kit: Module) -> None:
+    """attempting to execute an exited vm"""
+    with pytest.raises(polymerase.PolymeraseError):
+        kit.instantiate(engine="interp").resume()
 
 
 def test_host_functions_return(host: Module) -> None:
