@@ -1,6 +1,7 @@
 """WebAssembly modules as Python packages: compile ahead of time, import, run."""
 
 from polymerase.api import (
+    Cache,
     Caller,
     Exit,
     ExportType,
@@ -43,6 +44,7 @@ from polymerase.version import __version__
 
 __all__ = [
     "BusyError",
+    "Cache",
     "Caller",
     "Exit",
     "ExportType",

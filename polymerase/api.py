@@ -12,17 +12,20 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache as once
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from polymerase import driver
-from polymerase.code import LazyCode
-from polymerase.driver import CodeSource, Progress, Summary
+from polymerase.cache import Cache
+from polymerase.code import LazyCode, controls_for
 from polymerase.engine import Engines, FallbackWarning
 from polymerase.errors import LinkError, quote
-from polymerase.options import ENGINES, Controls, Engine, Options
+from polymerase.options import ENGINES, Controls, Engine, Options, Progress, Summary
+from polymerase.stored import Outline, StoredModule
 from polymerase_runtime import (
     Caller,
+    CodeSource,
     Exit,
     ExportType,
     Func,
@@ -50,7 +53,13 @@ from polymerase_runtime.snapshot import Snapshot, restore
 from polymerase_runtime.types import ModuleInfo
 from polymerase_runtime.wasi import Wasi
 
+if TYPE_CHECKING:
+    from polymerase.driver import Module as Decoded
+
+# What needs the compiler imports `driver` when it is called: a program that the cache has starts without.
+
 __all__ = [
+    "Cache",
     "Caller",
     "Exit",
     "ExportType",
@@ -93,23 +102,44 @@ SHOWN_NAMES = 20  # exports listed in an error
 class Module:
     """A decoded and validated module. Its functions are compiled when they are first called, once for all instances."""
 
-    def __init__(self, data: bytes, name: str = "<module>", *, options: Options | None = None) -> None:
+    def __init__(
+        self, data: bytes, name: str = "<module>", *, options: Options | None = None, cache: Cache | bool = False
+    ) -> None:
         """Decode and validate `data`, a module in the binary format; errors and traces call it `name`.
 
+        `cache`: where compiled functions are kept for later runs; True is the user's own cache (see Cache). A module
+        that is found there was validated before, and is not again.
         Raises MalformedError, InvalidError; TypeError where `data` is not bytes.
         """
         self.name = name
         self.options = options or Options()
-        self.decoded = driver.load(bytes(memoryview(data)), name)  # bytes(5) would be five zeros
+        self.data = bytes(memoryview(data))  # bytes(5) would be five zeros
         self._codes: dict[Controls, Engines] = {}  # what instances of the same controls share
         self._blob: bytes | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._stored: StoredModule | None = None
+        if cache:
+            self._stored = StoredModule(Cache() if cache is True else cache, self.data, name)
+        outline = None if self._stored is None else self._stored.outline
+        if outline is None:
+            from polymerase import driver
+
+            module = driver.load(self.data, name)
+            self._decode: Callable[[], Decoded] = lambda: module
+            outline = Outline(driver.imports(module), driver.exports(module), driver.data_spans(module))
+            if self._stored is not None:
+                self._stored.found_valid(outline)
+        else:
+            self._decode = once(partial(_decode_valid, self.data, name))
+        self._outline = outline
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str], *, options: Options | None = None) -> Module:
+    def from_file(
+        cls, path: str | os.PathLike[str], *, options: Options | None = None, cache: Cache | bool = False
+    ) -> Module:
         """The module in the file at `path`. Raises OSError, MalformedError, InvalidError."""
         path = Path(path)
-        return cls(path.read_bytes(), path.name, options=options)
+        return cls(path.read_bytes(), path.name, options=options, cache=cache)
 
     def __repr__(self) -> str:
         return f"<Module {self.name!r}, {len(self.imports)} imports, {len(self.exports)} exports>"
@@ -118,12 +148,17 @@ class Module:
     def imports(self) -> tuple[ImportType, ...]:
         """What the module wants, in its order: objects with `module`, `name`, `kind` ("func", "table", "memory",
         "global") and `type`."""
-        return driver.imports(self.decoded)
+        return self._outline.imports
 
     @property
     def exports(self) -> tuple[ExportType, ...]:
         """What the module offers, in its order: objects with `name`, `kind` and `type`."""
-        return driver.exports(self.decoded)
+        return self._outline.exports
+
+    @property
+    def decoded(self) -> Decoded:
+        """What the compiler makes of the bytes; decoded now, if it was not needed before."""
+        return self._decode()
 
     def instantiate(
         self,
@@ -188,23 +223,35 @@ class Module:
             raise ValueError(f"engine is one of {', '.join(ENGINES)}, not {engine!r}")
         if not isinstance(limits, Limits):
             raise TypeError(f"limits: expected Limits, got {limits!r:.60}")
-        controls = driver.controls(limits)
+        controls = controls_for(limits)
         with self._lock:
             engines = self._codes.get(controls)
             if engines is None:
-                if not controls.floats:
-                    driver.check_floats(self.decoded)
                 options = replace(self.options, controls=controls)
-                engines = self._codes[controls] = Engines(self.decoded, options, LazyCode(self.decoded, options))
+                engines = self._codes[controls] = Engines(options, self._lazy_code(options))
             if self._blob is None:
-                self._blob = driver.data_blob(self.decoded)
+                self._blob = b"".join([self.data[start:end] for start, end in self._outline.spans])
             return *engines.source(engine), self._blob
+
+    def _lazy_code(self, options: Options) -> LazyCode:
+        stored = None if self._stored is None else self._stored.code(options)
+        if not options.controls.floats and (stored is None or stored.described is None):
+            from polymerase import driver
+
+            driver.check_floats(self.decoded)
+        return LazyCode(self._decode, options, stored)
 
     def _default_wasi(self, limits: Limits) -> Wasi | None:
         """What serves the module's imports of WASI by default, if it has any."""
         if not any(i.module in WASI_MODULES for i in self.imports):
             return None
         return Wasi(args=(self.name,), deterministic=limits.deterministic)
+
+
+def _decode_valid(data: bytes, name: str) -> Decoded:
+    from polymerase import driver
+
+    return driver.decode_valid(data, name)
 
 
 def compile_package(
@@ -229,11 +276,15 @@ def compile_package(
         raise ValueError(f"jobs is a number of processes, or 0 for one each processor, not {jobs}")
     if not isinstance(module, Module):
         module = Module.from_file(module)
+    from polymerase import driver
+
     return driver.compile_package(module.decoded, Path(out), replace(module.options, **options), progress, jobs)
 
 
 def fuel_table(costs: FuelCosts) -> tuple[tuple[str, int], ...]:
     """`Controls.fuel` for these costs. Raises TypeError, ValueError naming an instruction."""
+    from polymerase import driver
+
     return driver.fuel_table(costs)
 
 
@@ -335,6 +386,8 @@ def _described(kind: str, t: object, **names: str) -> dict[str, str]:
 
 def dump(module: Module, func: str | None, after: str | None) -> Iterator[str]:
     """The IR of one function, by index or name, or of all, as text, after the pass named `after`."""
+    from polymerase import driver
+
     decoded = module.decoded
     first, count = decoded.imported_funcs, len(decoded.codes)
     if after is not None and after not in driver.stages():

@@ -8,7 +8,7 @@ guest's own exit code.
 from __future__ import annotations
 
 import errno
-import json
+import gc
 import os
 import sys
 import time
@@ -161,9 +161,10 @@ def compile_(
     help="Let the program use this directory, and all beneath it, as GUEST. Repeatable.",
 )
 @click.option("--env", multiple=True, metavar="K=V", help="Set an environment variable of the program. Repeatable.")
+@click.option("--no-cache", is_flag=True, help="Neither use nor fill the cache of compiled functions.")
 @opt_level_option
 @limit_options
-@click.option("-v", "--verbose", is_flag=True, help="Say in the end how much fuel was used.")
+@click.option("-v", "--verbose", is_flag=True, help="Say what the cache had, and how much fuel was used.")
 def run(
     prog: str,
     args: tuple[str, ...],
@@ -174,6 +175,7 @@ def run(
     entry: str | None,
     dirs: tuple[str, ...],
     env: tuple[str, ...],
+    no_cache: bool,
     opt_level: int,
     limits: api.Limits,
     verbose: bool,
@@ -188,7 +190,9 @@ def run(
     preopens = _preopens(dirs)
     variables = dict(_variable(text) for text in env)
     options = Options(opt_level=opt_level, fallback=fallback, interpret=_names(interpret))
-    module = api.Module.from_file(prog, options=options)
+    gc.freeze()  # what was imported stays: the search for cycles need not walk it again and again
+    cache = False if no_cache else _cache(verbose)
+    module = api.Module.from_file(prog, options=options, cache=cache)
     instances: list[api.Instance] = []
     run_with: dict[str, Any] = {
         "env": variables,
@@ -233,6 +237,8 @@ def inspect(prog: str, as_json: bool) -> None:
     """Print what PROG.wasm imports, exports and consists of."""
     facts = api.inspect(api.Module.from_file(prog))
     if as_json:
+        import json
+
         click.echo(json.dumps(facts, indent=2))
     else:
         for line in _facts_as_text(prog, facts):
@@ -270,6 +276,45 @@ def _fallbacks_shown() -> Iterator[None]:
         warnings.simplefilter("always", api.FallbackWarning)
         warnings.showwarning = show
         yield
+
+
+@cli.group("cache")
+def cache_() -> None:
+    """Show or empty the cache of compiled functions that `run` keeps.
+
+    It is in the user's cache folder, or where POLYMERASE_CACHE_DIR says, and holds up to POLYMERASE_CACHE_SIZE bytes
+    (such as 512M, the default); what was not used for longest goes first.
+    """
+
+
+@cache_.command()
+def info() -> None:
+    """Print where the cache is and how much is in it."""
+    cache = _cache()
+    entries = cache.entries()
+    size = sum(e.size for e in entries)
+    click.echo(f"folder: {_printable(str(cache.folder))}")
+    click.echo(f"entries: {len(entries):,}")
+    click.echo(f"size: {_count(size, 'byte')} of {cache.size:,}")
+
+
+@cache_.command("list")
+def list_() -> None:
+    """Print what is in the cache, the last used first."""
+    for e in _cache().entries():
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(e.used))
+        click.echo(f"{e.key[:12]}  {used}  {e.size:>11,} bytes  {e.blobs:>6,} functions  {_printable(e.label)}")
+
+
+@cache_.command()
+def clear() -> None:
+    """Remove all that is in the cache."""
+    click.echo(f"removed {_count(_cache().clear(), 'entry', 'entries')}")
+
+
+def _cache(verbose: bool = True) -> api.Cache:
+    """The user's cache; what it has to say goes to stderr if `verbose`."""
+    return api.Cache(report=(lambda line: click.echo(f"cache: {_printable(line)}", err=True)) if verbose else None)
 
 
 @contextmanager
@@ -379,8 +424,8 @@ def _facts_as_text(prog: str, facts: dict[str, Any]) -> Iterator[str]:
         yield f"  {_printable(row['name']):<24} {row['size']:>10,} bytes at {row['at']:#x}"
 
 
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
+def _count(n: int, what: str, several: str = "") -> str:
+    return f"{n:,} {what if n == 1 else several or what + 's'}"
 
 
 def _printable(text: str) -> str:

@@ -29,7 +29,7 @@ _LIMITS: tuple[tuple[str, str, Any, str | None, str], ...] = (
         "deadline",
         click.FloatRange(min=0, min_open=True),
         "SECONDS",
-        "Stop a call that takes longer: the trap is `interrupt`.",
+        "Stop a call that takes more seconds than this: the trap is `interrupt`.",
     ),
     ("--max-memory", "memory_pages", _COUNT, "PAGES", "Bound each memory, in pages of 64 KiB."),
     ("--max-table", "table_elements", _COUNT, "N", "Bound the elements of each table."),

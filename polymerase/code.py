@@ -5,23 +5,30 @@ puts it in its place in that instance; what a program never calls costs it nothi
 compiled (`UnsupportedError`, which names it) is an error of the call that reaches it and not of instantiation: programs
 with vector instructions behind a test for them do run. `driver.compile_in_memory` compiles all at once, for who would
 rather know at once.
+
+With a cache, what was compiled is kept on disk, function by function, with all that instantiation needs to know of the
+module: who finds an entry neither decodes nor validates the module, nor imports the compiler, until a function is
+called that no run has called before.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from types import CodeType
 from typing import TYPE_CHECKING, Any
+from weakref import finalize
 
 from polymerase.errors import InternalError
-from polymerase.options import Options
+from polymerase.options import Controls, Options
+from polymerase.stored import Described, StoredCode
+from polymerase_runtime.controls import pays_for_all
+from polymerase_runtime.limits import Limits
 from polymerase_runtime.loading import Load, define, is_loaded, make_stub
-from polymerase_runtime.types import ModuleInfo
 
 if TYPE_CHECKING:
-    from polymerase.driver import FunctionCompiler
-    from polymerase.wasm.module import Module
+    from polymerase.driver import FunctionCompiler, Module
 
 
 class LazyCode:
@@ -30,22 +37,29 @@ class LazyCode:
     `info` describes the module, but for `typed_tables` and `frame_slots`, which are found as functions are defined.
     """
 
-    info: ModuleInfo
-
-    def __init__(self, module: Module, options: Options) -> None:
+    def __init__(
+        self, module: Module | Callable[[], Module], options: Options, stored: StoredCode | None = None
+    ) -> None:
+        """The code of `module`; a function that decodes it is called when the module is needed. `stored` is where to
+        keep the code; if it has a description already, it must be of this module and these options."""
         self.options = options
         self._module = module
+        self._stored = stored
         self._compiler: FunctionCompiler | None = None
         self._codes: dict[int, CodeType] = {}
         self._lock = threading.RLock()
-        self.info = self._made_compiler().info()
-        self._prepare()
-
-    def _prepare(self) -> None:
-        from polymerase.driver import code_filename
-
-        self.filename = code_filename(self._module)
+        described = stored.described if stored is not None else None
+        self.info, self.filename = described or self._describe()
         self.imported = sum(wanted.kind == "func" for wanted in self.info.imports)
+        if stored is not None:
+            finalize(self, stored.save)  # when nobody needs the code any more, or the process ends
+
+    @property
+    def module(self) -> Module:
+        """The decoded module; decoded now, if it was not needed before."""
+        if callable(self._module):
+            self._module = self._module()
+        return self._module
 
     def bind(self, namespace: dict[str, Any], load: Load | None = None) -> None:
         """Put a stub for each function of the module into an instance's namespace, which calls `load` (default:
@@ -71,49 +85,81 @@ class LazyCode:
             with self._lock:
                 found = self._codes.get(i)
                 if found is None:
-                    found = self._codes[i] = self._compile(i)
+                    found = self._codes[i] = self._make(i)
         return found
 
     def compiled(self) -> list[int]:
-        """The functions that have been compiled so far, ascending."""
+        """The functions whose code was needed so far, ascending."""
         return sorted(self._codes)
 
     def locate(self, filename: str, lineno: int) -> int | None:
         """The byte offset in the module that a line of a traceback came from; None if the file is none of ours."""
         return lineno if filename == self.filename else None
 
+    def _describe(self) -> Described:
+        from polymerase.driver import code_filename
+
+        described = self._made_compiler().info(), code_filename(self.module)
+        if self._stored is not None:
+            self._stored.described = described
+        return described
+
     def _made_compiler(self) -> FunctionCompiler:
         if self._compiler is None:
-            from polymerase.driver import FunctionCompiler
-
-            self._compiler = FunctionCompiler(self._module, self.options)
+            self._compiler = self._new_compiler()
         return self._compiler
 
+    def _new_compiler(self) -> FunctionCompiler:
+        from polymerase.driver import FunctionCompiler
+
+        return FunctionCompiler(self.module, self.options)
+
+    def _make(self, i: int) -> CodeType:
+        """The code of function `i`, from the cache or the compiler."""
+        stored = self._stored
+        if stored is None:
+            return self._compile(i)
+        code = stored.code(i)
+        if code is None:
+            start = time.perf_counter()
+            code = self._compile(i)
+            stored.add(i, code, time.perf_counter() - start)
+        return code
+
     def _compile(self, i: int) -> CodeType:
-        compiler = self._made_compiler()
         n = i - self.imported
         try:
-            return compiler.compile(n)
+            return self._made_compiler().compile(n)
         except RecursionError:
             pass
         except InternalError as e:
             if not isinstance(e.__cause__, RecursionError):
                 raise
         # The guest has left too little of this thread's stack. Whether the function nests too deep, another one tells.
-        self._compiler = None  # if we are interrupted, that thread goes on with this one
-        code = _on_fresh_stack(compiler.compile, n)
-        self._compiler = compiler
-        return code
+        return _on_fresh_stack(lambda: self._new_compiler().compile(n))
 
 
-def _on_fresh_stack(fn: Callable[[int], CodeType], n: int) -> CodeType:
-    """`fn(n)`, in another thread. RecursionError if not even that can be started here."""
+def controls_for(limits: Limits) -> Controls:
+    """What code needs for `limits`. Raises ValueError naming what is wrong with `fuel_costs`."""
+    fuel = None
+    if limits.fuel is not None:
+        from polymerase.driver import fuel_table
+
+        fuel = fuel_table(limits.fuel_costs)
+    # Code that pays for everything it does is stopped where it pays.
+    polls = (limits.interruptible or limits.deadline is not None) and not pays_for_all(fuel or ())
+    depth = limits.call_depth is not None or limits.value_slots is not None
+    return Controls(fuel, polls, depth, limits.deterministic, limits.floats)
+
+
+def _on_fresh_stack(fn: Callable[[], CodeType]) -> CodeType:
+    """What `fn` returns or raises, called in another thread. RecursionError if not even that can be started here."""
     result: list[CodeType] = []
     error: list[BaseException] = []
 
     def run() -> None:
         try:
-            result.append(fn(n))
+            result.append(fn())
         except BaseException as e:
             error.append(e)
 

@@ -12,29 +12,28 @@ from types import CodeType
 from polymerase import opt
 from polymerase.emit import module as emit
 from polymerase.emit.module import CodeSource
-from polymerase.emit.package import Summary, write_package
+from polymerase.emit.package import write_package
 from polymerase.errors import InternalError, LocatedError, MalformedError, PolymeraseError, Where, quote
 from polymerase.ir.nodes import Func
 from polymerase.ir.show import show as show_func
 from polymerase.lower import lower
 from polymerase.lower.prepare import Body, Loop, extract_loop, prepare
-from polymerase.options import Controls, Options
+from polymerase.options import Controls, Options, Progress, Summary
 from polymerase.wasm import floats
 from polymerase.wasm.decode import decode
 from polymerase.wasm.module import Module
 from polymerase.wasm.ops import BY_NAME, ROWS
 from polymerase.wasm.types import ExternType
 from polymerase.wasm.validate import validate
-from polymerase_runtime.controls import NOT_EXECUTED, pays_for_all
+from polymerase_runtime.controls import NOT_EXECUTED
 from polymerase_runtime.interpreter import Bodies, InterpretedCode
-from polymerase_runtime.limits import FuelCosts, Limits, fuel_cost
+from polymerase_runtime.limits import FuelCosts, fuel_cost
 from polymerase_runtime.types import ExportType, ImportType, ModuleInfo
 
 __all__ = [
     "CodeSource",
     "FunctionCompiler",
-    "Progress",
-    "Summary",
+    "Module",
     "body_of",
     "check_floats",
     "code_filename",
@@ -42,17 +41,17 @@ __all__ = [
     "compile_loop",
     "compile_mixed",
     "compile_package",
-    "controls",
     "data_blob",
+    "data_spans",
+    "decode_valid",
     "exports",
+    "fuel_table",
     "imports",
     "ir_of",
     "load",
     "show",
     "stages",
 ]
-
-Progress = Callable[[int, int], None]  # (done, total), in a unit of the caller's choice
 
 
 def load(data: bytes, file: str = "<module>") -> Module:
@@ -62,6 +61,12 @@ def load(data: bytes, file: str = "<module>") -> Module:
         module = decode(data, file)
         validate(module)
     return module
+
+
+def decode_valid(data: bytes, file: str) -> Module:
+    """Decode a module that was found valid before."""
+    with _no_cycles():
+        return decode(data, file)
 
 
 def ir_of(module: Module, n: int, options: Options, after: str | None = None) -> Func:
@@ -175,17 +180,6 @@ def code_filename(module: Module) -> str:
     return emit.code_filename(module)
 
 
-def controls(limits: Limits) -> Controls:
-    """What code needs for `limits`. Raises ValueError naming what is wrong with `fuel_costs`."""
-    fuel = None
-    if limits.fuel is not None:
-        fuel = fuel_table(limits.fuel_costs)
-    # Code that pays for everything it does is stopped where it pays.
-    polls = (limits.interruptible or limits.deadline is not None) and not pays_for_all(fuel or ())
-    depth = limits.call_depth is not None or limits.value_slots is not None
-    return Controls(fuel, polls, depth, limits.deterministic, limits.floats)
-
-
 def fuel_table(costs: FuelCosts) -> tuple[tuple[str, int], ...]:
     """`Limits.fuel_costs` as a table of all instructions. Raises ValueError naming the instruction."""
     names = sorted(row.name for row in ROWS if row.name not in NOT_EXECUTED)
@@ -217,6 +211,11 @@ def exports(module: Module) -> tuple[ExportType, ...]:
         "global": module.global_types.__getitem__,
     }
     return tuple(ExportType(e.name, e.kind, emit.extern_type(types[e.kind](e.index))) for e in module.exports)
+
+
+def data_spans(module: Module) -> tuple[tuple[int, int], ...]:
+    """Where the data segments are in the module's bytes: (start, end) of each."""
+    return tuple((d.start, d.end) for d in module.datas)
 
 
 def data_blob(module: Module) -> bytes:

@@ -42,11 +42,10 @@ class FallbackWarning(UserWarning):
 class Engines:
     """The code of a valid module for each engine. May be used by instances in several threads."""
 
-    def __init__(self, module: Module, options: Options, lazy: LazyCode) -> None:
-        self.module = module
+    def __init__(self, options: Options, lazy: LazyCode) -> None:
         self.options = options
         self.lazy = lazy
-        self.forced = interpreted_functions(module, options.interpret)
+        self.forced = interpreted_functions(lazy.module, options.interpret) if options.interpret else frozenset()
         self._sources: dict[str, tuple[ModuleInfo, InterpretedCode]] = {}
         self._lock = threading.Lock()
 
@@ -60,9 +59,8 @@ class Engines:
 
     def _make(self, engine: Engine) -> tuple[ModuleInfo, InterpretedCode]:
         info = self.lazy.info
-        body = partial(_body, self.module, self.options.controls)
-        first = self.module.imported_funcs
-        everything = frozenset(range(first, len(self.module.func_types)))
+        body = partial(_body, self.lazy, self.options.controls)
+        everything = frozenset(range(self.lazy.imported, len(info.funcs)))
         if engine == "interp":
             return info, InterpretedCode(Bodies(info, body), everything)
         compiled = _WithFallback(self.lazy, self.options.fallback or "warn")
@@ -71,10 +69,10 @@ class Engines:
         return info, InterpretedCode(Bodies(info, body), self.forced, compiled)
 
 
-def _body(module: Module, controls: Controls, i: int) -> Body:
+def _body(lazy: LazyCode, controls: Controls, i: int) -> Body:
     from polymerase.driver import body_of
 
-    return body_of(module, i, controls)
+    return body_of(lazy.module, i, controls)
 
 
 def interpreted_functions(module: Module, wanted: tuple[str, ...]) -> frozenset[int]:
@@ -165,7 +163,7 @@ class Tiered(Bodies):
         from polymerase.driver import compile_loop
 
         try:
-            name, made, loop = compile_loop(self.engines.module, code.i, head, self.engines.options)
+            name, made, loop = compile_loop(self.engines.lazy.module, code.i, head, self.engines.options)
         except (UnsupportedError, InternalError):
             return  # it stays interpreted
         exits = tuple(code.starts[block] for block in loop.exits)

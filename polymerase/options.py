@@ -1,8 +1,9 @@
-"""Every knob of a compilation, with its default."""
+"""Every knob of a compilation, with its default; and what a compilation reports."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -23,7 +24,7 @@ def running_target() -> Target:
 @dataclass(frozen=True, slots=True)
 class Controls:
     """What compiled code does for whoever embeds it (see polymerase_runtime.limits): each costs time, so each is only
-    compiled in when asked for. `driver.controls` makes them of Limits.
+    compiled in when asked for. `code.controls_for` makes them of Limits.
 
     `fuel`: charge for basic blocks; what each instruction costs, by its name in the text format, sorted, none missing;
     None: not metered. `polls`: loops and functions that may recurse look whether they were interrupted. `depth`:
@@ -83,3 +84,16 @@ class Options:
             raise ValueError(f"opt_level is 0, 1 or 2, not {self.opt_level!r}")
         if self.fallback not in (None, *FALLBACKS):
             raise ValueError(f"fallback is one of {', '.join(FALLBACKS)}, not {self.fallback!r}")
+
+
+Progress = Callable[[int, int], None]  # (done, total), in a unit of the caller's choice
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What was written: counts of functions, lines of Python and bytes of all files, and the seconds it took."""
+
+    functions: int
+    lines: int
+    bytes: int
+    seconds: float

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,15 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update", action="store_true", help="rewrite golden files with what the compiler now says")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests run neither finds nor leaves anything in the cache of whoever runs them."""
+    with pytest.MonkeyPatch.context() as m:
+        m.setenv("POLYMERASE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        m.delenv("POLYMERASE_CACHE_SIZE", raising=False)
+        yield
 
 
 @pytest.fixture

@@ -15,8 +15,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pywasm
-
 from polymerase.wasm.decode import decode
 from polymerase.wasm.validate import validate
 
@@ -57,6 +55,8 @@ def cpu_seconds(run: Callable[[], object]) -> float:
 
 def main() -> None:
     """Measure and print."""
+    import pywasm
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("wasm", type=Path, help="the module to start from")
     parser.add_argument("--size", type=float, default=14, help="grow it to this many MB (default 14)")

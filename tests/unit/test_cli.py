@@ -157,6 +157,41 @@ def test_a_command_gets_its_arguments_as_they_are_and_gives_its_exit_code(call: 
     assert Done(5, "--entry\0-x\0--\0--help\0é\0", "") == done
 
 
+def test_run_fills_the_cache_and_says_so_if_asked(
+    call: Call, math: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("POLYMERASE_CACHE_DIR", str(tmp_path / "cache"))
+    run = ("run", "--aot", "--entry", "div", math, "7", "2")
+    assert Done(0, "3\n", "") == call(*run[:1], "--no-cache", *run[1:])
+    assert not (tmp_path / "cache").exists()
+    assert Done(0, f"folder: {tmp_path / 'cache'}\nentries: 0\nsize: 0 bytes of 536,870,912\n", "") == call(
+        "cache", "info"
+    )
+    for what in ("miss", "hit"):
+        command = [sys.executable, "-m", "polymerase", *run[:1], "-v", *run[1:]]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert "3\n" == done.stdout
+        assert all(line.startswith("cache: ") for line in done.stderr.splitlines())
+        assert f": {what}" in done.stderr
+        assert (what == "miss") == ("wrote math.wasm, 1 functions" in done.stderr)
+    assert Done(0, "3\n", "") == call(*run)
+    assert "entries: 2\n" in call("cache", "info").out
+    rows = call("cache", "list").out.splitlines()
+    assert 2 == len(rows)
+    assert all(row.endswith("functions  math.wasm") for row in rows)
+    assert Done(0, "removed 2 entries\n", "") == call("cache", "clear")
+    assert Done(0, "", "") == call("cache", "list")
+
+
+def test_a_size_of_the_cache_that_makes_no_sense_is_named(
+    call: Call, math: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLYMERASE_CACHE_SIZE", "much")
+    done = call("run", "--entry", "div", math, "7", "2")
+    assert Done(1, "", "polymerase: POLYMERASE_CACHE_SIZE: expected bytes such as 512M, got 'much'\n") == done
+    assert 0 == call("run", "--no-cache", "--entry", "div", math, "7", "2").code
+
+
 def test_a_command_without_start_is_refused(call: Call, math: str) -> None:
     done = call("run", math)
     assert (1, "") == (done.code, done.out)

@@ -167,7 +167,7 @@ class Engine:
     def command(self, wasm: Path, compiled: Compiled | None, args: tuple[str, ...]) -> tuple[list[str], Path]:
         """The command and the folder to run it in."""
         if self.kind == "run":
-            return polymerase(self.python, "run", "--aot", str(wasm), *args), wasm.parent
+            return polymerase(self.python, "run", "--aot", "--no-cache", str(wasm), *args), wasm.parent
         assert compiled is not None
         return [self.python, "-m", compiled.folder.name, *args], compiled.folder.parent
 
