@@ -17,7 +17,7 @@ import polymerase
 from polymerase.cli import cli
 
 # What an option's value may be measured in; what takes a number names one of these.
-UNITS = re.compile(r"bytes|pages|seconds|elements|units|functions|processes|slots|cheap ones")
+UNITS = re.compile(r"bytes|pages|seconds|elements|units|functions|processes|parameters and locals|cheap ones")
 
 
 def members(cls: type) -> Iterator[tuple[str, object]]:
