@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import cache as once
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from polymerase.cache import Cache
@@ -27,6 +28,7 @@ from polymerase_runtime import (
     Caller,
     CodeSource,
     Exit,
+    Exports,
     ExportType,
     Func,
     FuncType,
@@ -47,7 +49,8 @@ from polymerase_runtime import (
     instantiate,
 )
 from polymerase_runtime.interpreter import Suspend, Suspended
-from polymerase_runtime.limits import UNLIMITED, FuelCosts
+from polymerase_runtime.limits import UNLIMITED, FuelCosts, require_limits
+from polymerase_runtime.link import Imports
 from polymerase_runtime.package import WASI_MODULES
 from polymerase_runtime.snapshot import Snapshot, restore
 from polymerase_runtime.types import ModuleInfo
@@ -162,7 +165,7 @@ class Module:
 
     def instantiate(
         self,
-        imports: Mapping[str, Mapping[str, object]] | None = None,
+        imports: Imports | None = None,
         *,
         wasi: Wasi | None = None,
         engine: Engine = DEFAULT_ENGINE,
@@ -170,7 +173,9 @@ class Module:
     ) -> Instance:
         """A new instance, its start function run.
 
-        `imports` maps module name to name to a callable, Memory, Table, Global, number or export of another instance.
+        `imports` maps module name to name to a callable, Memory, Table, Global, number or export of another instance;
+        an instance may stand for a module's mapping. Or it is a callable `(module, name, type) -> object`, which
+        returns None or raises LookupError for what it has not, or a list of such mappings and callables, tried in order.
         `wasi` serves what the module imports of WASI and `imports` does not give; by default one with this process's
         standard streams, and no arguments, environment or folders. `engine` "aot" compiles functions when they are
         first called, "interp" interprets, "auto" interprets and compiles what runs long. `limits` bounds what the
@@ -182,7 +187,7 @@ class Module:
         from segments that do not fit. A function that can neither be compiled nor interpreted is an UnsupportedError,
         naming it, when it is called.
         """
-        limits = UNLIMITED if limits is None else limits
+        limits = require_limits(limits)
         info, code, blob = self._source(engine, limits)
         wasi = wasi or self._default_wasi(limits)
         return instantiate(info, code, imports, wasi=wasi, blob=blob, limits=limits)
@@ -190,7 +195,7 @@ class Module:
     def restore(
         self,
         snapshot: Snapshot | bytes,
-        imports: Mapping[str, Mapping[str, object]] | None = None,
+        imports: Imports | None = None,
         *,
         wasi: Wasi | None = None,
         engine: Engine | None = None,
@@ -211,7 +216,7 @@ class Module:
         """
         if not isinstance(snapshot, Snapshot):
             snapshot = Snapshot(snapshot, keep=False)
-        limits = snapshot.limits if limits is None else limits
+        limits = snapshot.limits if limits is None else require_limits(limits)
         engine = engine or (DEFAULT_ENGINE if snapshot.stack is None else "interp")
         info, code, blob = self._source(engine, limits)
         wasi = wasi or self._default_wasi(limits)
@@ -221,8 +226,6 @@ class Module:
         """The description and the code for an engine under these limits, and the bytes of the data segments."""
         if engine not in ENGINES:
             raise ValueError(f"engine is one of {', '.join(ENGINES)}, not {engine!r}")
-        if not isinstance(limits, Limits):
-            raise TypeError(f"limits: expected Limits, got {limits!r:.60}")
         controls = controls_for(limits)
         with self._lock:
             engines = self._codes.get(controls)
@@ -288,6 +291,9 @@ def fuel_table(costs: FuelCosts) -> tuple[tuple[str, int], ...]:
     return driver.fuel_table(costs)
 
 
+Preloads = Mapping[str, Module]  # by the names of the modules that they stand for
+
+
 def run_command(
     module: Module,
     args: Sequence[str],
@@ -295,12 +301,15 @@ def run_command(
     dirs: Mapping[str, str],
     *,
     engine: Engine = DEFAULT_ENGINE,
+    preloads: Preloads = MappingProxyType({}),
     limits: Limits = UNLIMITED,
     made: Callable[[Instance], object] | None = None,
 ) -> int:
     """Run a WASI command: instantiate, call `_start`; return the exit code. `dirs` maps guest paths to host folders.
 
-    `made` is called with the instance before it runs. Raises LinkError when it is no command, Trap.
+    `preloads` are instantiated first, each with those before it as imports; all share arguments, folders and streams,
+    and each has the limits for itself. `made` is called with the instance before it runs. Raises LinkError when it is
+    no command, or naming a preload and what it lacks; Trap.
     """
     t = exported_func(module, "_start")
     if t != FuncType():
@@ -308,7 +317,9 @@ def run_command(
     wasi = Wasi(args=(module.name, *args), env=env, dirs=dirs, deterministic=limits.deterministic)
 
     def call() -> None:
-        instance = module.instantiate(wasi=wasi, engine=engine, limits=limits)
+        instance = module.instantiate(
+            _preloaded(preloads, wasi, engine, limits), wasi=wasi, engine=engine, limits=limits
+        )
         if made is not None:
             made(instance)
         instance.exports["_start"]()
@@ -328,6 +339,7 @@ def run_entry(
     dirs: Mapping[str, str],
     *,
     engine: Engine = DEFAULT_ENGINE,
+    preloads: Preloads = MappingProxyType({}),
     limits: Limits = UNLIMITED,
     made: Callable[[Instance], object] | None = None,
 ) -> tuple[object, ...]:
@@ -336,17 +348,37 @@ def run_entry(
     wasi = Wasi(args=(module.name,), env=env, dirs=dirs, deterministic=limits.deterministic)
 
     def call() -> Any:
-        instance = module.instantiate(wasi=wasi, engine=engine, limits=limits)
+        instance = module.instantiate(
+            _preloaded(preloads, wasi, engine, limits), wasi=wasi, engine=engine, limits=limits
+        )
         if made is not None:
             made(instance)
         exports = instance.exports
-        if entry != "_initialize" and any(e.name == "_initialize" and e.kind == "func" for e in module.exports):
-            exports["_initialize"]()
+        if entry != "_initialize":
+            _initialize(module, exports)
         return exports[entry](*args)
 
     result = deep_stack(call)
     count = len(exported_func(module, entry).results)
     return (result,) if count == 1 else tuple(result or ())
+
+
+def _preloaded(preloads: Preloads, wasi: Wasi, engine: Engine, limits: Limits) -> dict[str, Exports]:
+    """Instances of `preloads`, initialised, by name: imports for those that come after them."""
+    imports: dict[str, Exports] = {}
+    for name, module in preloads.items():
+        try:
+            instance = module.instantiate(imports, wasi=wasi, engine=engine, limits=limits)
+        except LinkError as e:
+            raise LinkError(f"{module.name}: {e}") from e
+        _initialize(module, instance.exports)
+        imports[name] = instance.exports
+    return imports
+
+
+def _initialize(module: Module, exports: Exports) -> None:
+    if any(e.name == "_initialize" and e.kind == "func" for e in module.exports):
+        exports["_initialize"]()
 
 
 def exported_func(module: Module, name: str) -> FuncType:

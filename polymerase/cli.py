@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -162,6 +163,14 @@ def compile_(
 )
 @click.option("--env", multiple=True, metavar="K=V", help="Set an environment variable of the program. Repeatable.")
 @click.option("--no-cache", is_flag=True, help="Neither use nor fill the cache of compiled functions.")
+@click.option(
+    "--preload",
+    "preloads",
+    multiple=True,
+    metavar="NAME=FILE.wasm",
+    help="Instantiate this module first; PROG, and what is preloaded after it, may import its exports from NAME. "
+    "Repeatable.",
+)
 @opt_level_option
 @limit_options
 @click.option("-v", "--verbose", is_flag=True, help="Say what the cache had, and how much fuel was used.")
@@ -176,6 +185,7 @@ def run(
     dirs: tuple[str, ...],
     env: tuple[str, ...],
     no_cache: bool,
+    preloads: tuple[str, ...],
     opt_level: int,
     limits: api.Limits,
     verbose: bool,
@@ -192,12 +202,14 @@ def run(
     options = Options(opt_level=opt_level, fallback=fallback, interpret=_names(interpret))
     gc.freeze()  # what was imported stays: the search for cycles need not walk it again and again
     cache = False if no_cache else _cache(verbose)
+    loaded = _preloads(preloads, replace(options, interpret=()), cache)
     module = api.Module.from_file(prog, options=options, cache=cache)
     instances: list[api.Instance] = []
     run_with: dict[str, Any] = {
         "env": variables,
         "dirs": preopens,
         "engine": "aot" if aot else engine or "interp",
+        "preloads": loaded,
         "limits": limits,
         "made": instances.append,
     }
@@ -350,6 +362,19 @@ def _preopens(texts: Sequence[str]) -> dict[str, str]:
             raise OSError(errno.ENOTDIR if os.path.exists(host) else errno.ENOENT, "not a directory", host)
         dirs[guest] = host
     return dirs
+
+
+def _preloads(texts: Sequence[str], options: Options, cache: api.Cache | bool) -> dict[str, api.Module]:
+    """{name: module} of `--preload NAME=FILE` options."""
+    modules: dict[str, api.Module] = {}
+    for text in texts:
+        name, separator, file = text.partition("=")
+        if not separator or not file:
+            raise click.BadParameter(f"{text!r} is not NAME=FILE", param_hint="--preload")
+        if name in modules:
+            raise click.BadParameter(f"{name!r} given twice", param_hint="--preload")
+        modules[name] = api.Module.from_file(file, options=options, cache=cache)
+    return modules
 
 
 def _variable(text: str) -> tuple[str, str]:

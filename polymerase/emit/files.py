@@ -15,8 +15,8 @@ from polymerase_runtime.package import WASI_MODULES
 from polymerase_runtime.types import ABI, Data, FuncType, ModuleInfo
 
 # What a package offers beside the module's exports, and further names of its stub.
-_PUBLIC = ("Caller", "Exit", "LinkError", "SnapshotError", "Trap", "Wasi", "instantiate", "restore")
-_RESERVED = frozenset([*_PUBLIC, "Instance", "Memory", "Table", "Global", "Mapping", "Snapshot"])
+_PUBLIC = ("Caller", "Exit", "Limits", "LinkError", "SnapshotError", "Trap", "Wasi", "instantiate", "restore")
+_RESERVED = frozenset([*_PUBLIC, "Instance", "Memory", "Table", "Global", "Imports", "Snapshot"])
 _BUILTINS = frozenset(["int", "float", "object", "tuple", "str", "None"])
 _LISTED = 100  # imports and exports named in the docstring
 
@@ -102,7 +102,7 @@ def init_file(info: ModuleInfo, header: str, runtime: str, both: bool) -> str:
         lines += ["import sys as _sys"]
     lines += [
         "",
-        f"from {runtime} import Caller, Exit, LinkError, SnapshotError, Trap",
+        f"from {runtime} import Caller, Exit, Limits, LinkError, SnapshotError, Trap",
         f"from {package} import Package as _Package",
         f"from {runtime}.wasi import Wasi",
         "",
@@ -124,21 +124,21 @@ def init_file(info: ModuleInfo, header: str, runtime: str, both: bool) -> str:
         f"_package = _Package(__name__, _os.path.dirname(__file__), _INFO, _CHUNKS[{target}])",
         "",
         "",
-        "def instantiate(imports=None, *, wasi=None):",
+        "def instantiate(imports=None, *, wasi=None, limits=None):",
         '    """A new instance: its exports are attributes and items of `.exports`.',
         "",
         "    `imports` maps module name to name to what is imported. `wasi` is a Wasi with the arguments, environment,",
-        "    folders and streams that the program is to see.",
+        "    folders and streams that the program is to see. `limits`, a Limits, bounds what the instance may use.",
         '    """',
-        "    return _package.instantiate(imports, wasi=wasi)",
+        "    return _package.instantiate(imports, wasi=wasi, limits=limits)",
         "",
         "",
-        "def restore(snapshot, imports=None, *, wasi=None):",
+        "def restore(snapshot, imports=None, *, wasi=None, limits=None):",
         '    """A new instance in the state of another when its `.snapshot()` gave these bytes.',
         "",
-        "    `imports` and `wasi` as for `instantiate`; imported memories, tables and mutable globals are overwritten.",
+        "    other arguments as for `instantiate`; imported memories, tables and mutable globals are overwritten.",
         '    """',
-        "    return _package.restore(snapshot, imports, wasi=wasi)",
+        "    return _package.restore(snapshot, imports, wasi=wasi, limits=limits)",
         "",
         "",
         "def __getattr__(name):",
@@ -188,22 +188,22 @@ def stub_file(info: ModuleInfo, header: str, runtime: str) -> str:
             exports.append(f"{name}: {kind.capitalize()}")
     lines = [
         header,
-        "from collections.abc import Mapping",
-        "",
         f"from {runtime} import {', '.join(sorted(types))}",
-        f"from {runtime} import Caller as Caller, Exit as Exit, LinkError as LinkError",
+        f"from {runtime} import Caller as Caller, Exit as Exit, Limits as Limits, LinkError as LinkError",
         f"from {runtime} import SnapshotError as SnapshotError, Trap as Trap",
+        f"from {runtime}.link import Imports",
         f"from {runtime}.snapshot import Snapshot",
         f"from {runtime}.wasi import Wasi as Wasi",
         "",
         "def instantiate(",
-        "    imports: Mapping[str, Mapping[str, object]] | None = None, *, wasi: Wasi | None = None",
+        "    imports: Imports | None = None, *, wasi: Wasi | None = None, limits: Limits | None = None",
         ") -> Instance: ...",
         "def restore(",
         "    snapshot: Snapshot | bytes,",
-        "    imports: Mapping[str, Mapping[str, object]] | None = None,",
+        "    imports: Imports | None = None,",
         "    *,",
         "    wasi: Wasi | None = None,",
+        "    limits: Limits | None = None,",
         ") -> Instance: ...",
         *exports,
     ]

@@ -381,6 +381,27 @@ class HostFunc:
     def __repr__(self) -> str:
         return f"<HostFunc {show(self.fn)} {'' if self.type is None else self.type}>"
 
+    def cannot_take(self, n: int) -> str:
+        """How many arguments a plain Python function takes if it cannot be called with `n`, besides the Caller; else,
+        and of other callables, whose signatures take 40 times as long to find out, nothing."""
+        fn: Any = self.fn
+        bound = isinstance(fn, MethodType)
+        if bound:
+            fn = fn.__func__
+        if self.raw or type(fn) is not FunctionType or hasattr(fn, "__wrapped__"):
+            return ""
+        code = fn.__code__
+        n += bound + self.wants_caller
+        most = code.co_argcount
+        least = most - len(fn.__defaults__ or ())
+        missing = code.co_kwonlyargcount - len(fn.__kwdefaults__ or ())
+        if least <= n and (n <= most or code.co_flags & inspect.CO_VARARGS) and not missing:
+            return ""
+        least, most = (x - bound - self.wants_caller for x in (least, most))
+        takes = f"{least} or more" if code.co_flags & inspect.CO_VARARGS else f"{least} to {most}"
+        words = f"{most} arguments" if takes == f"{most} to {most}" else f"{takes} arguments"
+        return words + " and keyword arguments without defaults" * bool(missing)
+
     def bind(self, t: FuncType, name: str, instance: Instance | None) -> Func:
         """The Func of type `t` for an import of `instance`; `name` opens messages."""
         caller = Caller(instance) if self.wants_caller and instance is not None else None

@@ -20,18 +20,22 @@ from . import table as _table
 from .border import Guard, depth_of, join, lower
 from .func import Func
 from .globals import Global, GlobalCell
-from .limits import UNLIMITED, Limits
-from .link import resolve
+from .limits import UNLIMITED, Limits, Sizes
+from .link import Imports, ImportSource, resolve, sources
 from .memory import Memory
 from .numeric import f32_reinterpret_i32, f64_reinterpret_i64
 from .table import Table, ref_is_null, table_init
 from .tail import TailCall, make_trampoline
 from .traps import OUT_OF_BOUNDS_MEMORY, PolymeraseError, Trap, quoted, unreachable
 from .types import ABI, ConstExpr, Elem, FuncType, ModuleInfo
+from .values import show
 
 if TYPE_CHECKING:
     from .interpreter import Machine, Suspension
     from .wasi import Wasi
+
+
+SHOWN_NAMES = 20  # exports listed in an error and by repr
 
 
 class CodeSource(Protocol):
@@ -42,6 +46,20 @@ class CodeSource(Protocol):
 
     def locate(self, filename: str, lineno: int) -> Optional[int]:  # noqa: UP045 - 3.9 has no `int | None`
         """The byte offset in the module of a line of Python that a traceback names; None if it is not the module's."""
+
+
+class _Words(str):
+    """Text of a KeyError, which shows its argument's `repr`."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _no_export(name: object, exports: Mapping[str, Any]) -> str:
+    """What to say of an export that is not there."""
+    words = quoted(name) if isinstance(name, str) else show(name)
+    names = ", ".join(map(quoted, list(exports)[:SHOWN_NAMES])) + ", …" * (len(exports) > SHOWN_NAMES)
+    return _Words(f"the instance exports no {words}; its exports: {names or 'none'}")
 
 
 class Exports(Mapping[str, Any]):
@@ -61,13 +79,17 @@ class Exports(Mapping[str, Any]):
                 return self._by_name[name]
             except KeyError:
                 pass
-        raise AttributeError(f"the instance exports no {quoted(name)}")
+        raise AttributeError(_no_export(name, self._by_name))
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError("exports cannot be set")
 
     def __getitem__(self, name: str) -> Any:
-        return self._by_name[name]
+        """The export of that name. KeyError saying what there is."""
+        try:
+            return self._by_name[name]
+        except KeyError:
+            raise KeyError(_no_export(name, self._by_name)) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._by_name)
@@ -79,7 +101,7 @@ class Exports(Mapping[str, Any]):
         return sorted(self._by_name)
 
     def __repr__(self) -> str:
-        return f"<Exports {', '.join(map(quoted, list(self._by_name)[:20]))}>"
+        return f"<Exports {', '.join(map(quoted, list(self._by_name)[:SHOWN_NAMES]))}>"
 
 
 class Instance:
@@ -93,6 +115,7 @@ class Instance:
 
     def __init__(self, info: ModuleInfo, code: CodeSource, limits: Limits = UNLIMITED) -> None:
         self.limits = limits
+        self.sizes = Sizes(limits)
         self.info = info
         self.code = code
         self._module = ModuleType(info.name)
@@ -231,7 +254,7 @@ Instance.leaf_names = frozenset(HELPERS) - {"TailCall", "make_trampoline", "refu
 def instantiate(
     info: ModuleInfo,
     code: CodeSource,
-    imports: Mapping[str, Any] | None = None,
+    imports: Imports | None = None,
     *,
     wasi: Wasi | None = None,
     blob: bytes = b"",
@@ -242,9 +265,10 @@ def instantiate(
     `imports` as in link.py; `wasi` serves what it lacks. `blob` holds the data segments; `limits` bounds what the
     instance may use. Raises LinkError; Trap from
     active segments that do not fit and from the start function, in which case what was written before stays written
-    (spec 4.5.4); PolymeraseError if a memory or table is too large for this machine.
+    (spec 4.5.4); PolymeraseError if a memory or table is too large for `limits` or for this machine.
     """
     instance = begin(info, code, imports, wasi, blob, limits)
+    require_room(instance, [t.limits.min for t in info.memories], [t.limits.min for t, _ in info.tables])
     try:
         _allocate(instance)
         bind_state(instance)
@@ -263,7 +287,7 @@ def instantiate(
 def begin(
     info: ModuleInfo,
     code: CodeSource,
-    imports: Mapping[str, Any] | None,
+    imports: Imports | None,
     wasi: Wasi | None,
     blob: bytes,
     limits: Limits,
@@ -286,8 +310,15 @@ def begin(
     code.bind(namespace)
     if not info.frame_slots:
         instance.depth = depth_of(max(map(_slots, namespace.values())))
-    _link(instance, imports or {}, {} if wasi is None else wasi.imports())
+    _link(instance, sources(imports, wasi))
     return instance
+
+
+def require_room(instance: Instance, memories: list[int], tables: list[int]) -> None:
+    """PolymeraseError if memories of so many pages and tables of so many elements are more than the limits allow."""
+    fault = instance.sizes.start(memories, tables)
+    if fault:
+        raise PolymeraseError(f"cannot instantiate {quoted(instance.info.name)}: {fault}")
 
 
 def too_large(info: ModuleInfo, e: Exception) -> PolymeraseError:
@@ -328,11 +359,11 @@ def _require_wasi(wasi: object) -> None:
         raise TypeError(f"wasi: expected a Wasi{hint}, got {kind.__module__}.{kind.__qualname__}")
 
 
-def _link(instance: Instance, imports: Mapping[str, Any], wasi: Mapping[str, Any]) -> None:
+def _link(instance: Instance, given: list[ImportSource]) -> None:
     info = instance.info
     functions = 0
     for wanted in info.imports:
-        value = resolve(wanted, imports, wasi, instance)
+        value = resolve(wanted, given, instance)
         if isinstance(value, (Func, Table)) and value.guard is not None:
             value.guard = instance.guard = join(value.guard, instance.guard)
         if wanted.kind == "func":
@@ -351,13 +382,13 @@ def _allocate(instance: Instance) -> None:
     """Make tables, memories and globals."""
     info = instance.info
     for t in info.memories:
-        instance.memories.append(Memory(t))
+        instance.memories.append(Memory(t, sizes=instance.sizes))
     for global_type, init in info.globals:
         cell = GlobalCell(evaluate(instance, init))
         instance.globals.append(Global.of_cell(global_type, cell))
     for table_type, table_init_expr in info.tables:
         value = None if table_init_expr is None else evaluate(instance, table_init_expr)
-        instance.tables.append(Table(table_type, value))
+        instance.tables.append(Table(table_type, value, instance.sizes))
 
 
 def bind_state(instance: Instance) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Union
 
@@ -109,3 +109,54 @@ def fuel_cost(costs: FuelCosts, name: str) -> int:
 
 
 UNLIMITED = Limits()
+
+
+def require_limits(limits: object) -> Limits:
+    """`limits`, or no bounds for None. TypeError."""
+    if limits is None:
+        return UNLIMITED
+    if not isinstance(limits, Limits):
+        raise TypeError(f"limits: expected Limits, got {limits!r:.60}")
+    return limits
+
+
+PAGE = 65536  # bytes of a page of memory
+ELEMENT = 8  # bytes that an element of a table counts
+
+
+class Sizes:
+    """How large the memories and tables that one instance makes may be, and may become."""
+
+    __slots__ = ("elements", "left", "pages", "total")
+
+    def __init__(self, limits: Limits) -> None:
+        self.pages = limits.memory_pages
+        self.elements = limits.table_elements
+        self.total = limits.total_bytes
+        self.left = 0 if self.total is None else self.total  # bytes, of `total`
+
+    def start(self, memories: Sequence[int], tables: Sequence[int]) -> str:
+        """Count what the instance starts with, in pages and elements; what is wrong with it, or nothing."""
+        for kind, unit, name, most, sizes in (
+            ("memory", "pages", "memory_pages", self.pages, memories),
+            ("table", "elements", "table_elements", self.elements, tables),
+        ):
+            if most is not None and max(sizes, default=0) > most:
+                return f"a {kind} of {max(sizes)} {unit}, but the limit {name} is {most}"
+        size = sum(memories) * PAGE + sum(tables) * ELEMENT
+        if self.total is not None:
+            if size > self.total:
+                return f"memories and tables of {size} bytes, but the limit total_bytes is {self.total}"
+            self.left = self.total - size
+        return ""
+
+    def take(self, size: int) -> bool:
+        """Let something grow by `size` bytes, if there is room for it."""
+        if self.total is not None:
+            if size > self.left:
+                return False
+            self.left -= size
+        return True
+
+
+ANY_SIZE = Sizes(UNLIMITED)

@@ -1,35 +1,69 @@
 """Imports: from what the host gives to what the module asks for (spec 4.5.4, 3.4.x matching).
 
-`imports` maps a module's name to what it offers: a mapping, an Instance, or the exports of one. What it offers may be
-a Func, Memory, Table or Global, a Python callable, a HostFunc, or for an immutable global a plain Python value.
+`imports` is one of these, or a sequence of them, of which the first that has an import gives it:
+- a mapping of a module's name to what it offers: a mapping, an Instance, or the exports of one;
+- a callable `(module, name, type) -> object`, called once for each import, in the module's order. None, or raising
+  LookupError, means that there is none; `type` is a FuncType, MemoryType, TableType or GlobalType.
+What is offered may be a Func, Memory, Table or Global, a Python callable, a HostFunc, or for an immutable global a
+plain Python value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Union
 
 from .func import Caller, Func, HostFunc
 from .globals import Global
 from .memory import Memory
 from .table import Table
 from .traps import LinkError, quoted
-from .types import FuncType, GlobalType, ImportType, SizeLimits
+from .types import ExternType, FuncType, GlobalType, ImportType, SizeLimits
 from .values import show
 
 if TYPE_CHECKING:
     from .instance import Instance
+    from .wasi import Wasi
 
-__all__ = ["Caller", "HostFunc", "resolve"]
+__all__ = ["Caller", "HostFunc", "ImportSource", "Imports", "Resolver", "resolve", "sources"]
 
 KINDS = {Func: "func", Memory: "memory", Table: "table", Global: "global"}
 
 
-def resolve(wanted: ImportType, imports: Mapping[str, Any], wasi: Mapping[str, Any], instance: Instance) -> Any:
-    """The Func, Memory, Table or Global for one import of `instance`. LinkError naming it."""
-    found = _find(imports, wanted)
-    if found is _NOTHING:
-        found = _find(wasi, wanted)
+Resolver = Callable[[str, str, ExternType], object]
+ImportSource = Union[Mapping[str, Any], Resolver]
+Imports = Union[ImportSource, Sequence[ImportSource]]
+
+
+def sources(imports: Imports | None, wasi: Wasi | None) -> list[ImportSource]:
+    """Where to look for imports, in this order. TypeError."""
+    if imports is None:
+        given: list[Any] = []
+    elif isinstance(imports, (list, tuple)):
+        given = list(imports)
+    else:
+        given = [imports]
+    for source in given:
+        if hasattr(source, "exports"):
+            raise TypeError(
+                f'imports: {show(source)} is an instance: say for which module it stands, as in {{"env": instance}}'
+            )
+        if not isinstance(source, Mapping) and not callable(source):
+            raise TypeError(
+                "imports: expected a mapping of module names, a callable (module, name, type), or a sequence of these, "
+                f"got {show(source)}"
+            )
+    return given if wasi is None else [*given, wasi.imports()]
+
+
+def resolve(wanted: ImportType, sources: list[ImportSource], instance: Instance) -> Any:
+    """The Func, Memory, Table or Global for one import of `instance`. LinkError naming it, and what a resolver
+    raises."""
+    found: Any = _NOTHING
+    for source in sources:
+        found = _find(source, wanted)
+        if found is not _NOTHING:
+            break
     where = name_of(wanted)
     if found is _NOTHING:
         raise LinkError(f"unknown import: {where}: {describe(wanted.type)}")
@@ -52,9 +86,13 @@ def describe(t: Any) -> str:
 _NOTHING = object()
 
 
-def _find(imports: Mapping[str, Any], wanted: ImportType) -> Any:
+def _find(imports: ImportSource, wanted: ImportType) -> Any:
     if not isinstance(imports, Mapping):
-        raise TypeError(f"imports: expected a mapping of module names, got {show(imports)}")
+        try:
+            found = imports(wanted.module, wanted.name, wanted.type)
+        except LookupError:
+            found = None
+        return _NOTHING if found is None else found
     try:
         offered = imports[wanted.module]
     except KeyError:
@@ -78,6 +116,9 @@ def _fit(wanted: ImportType, found: Any, instance: Instance) -> tuple[Any, str]:
             host = found if isinstance(found, HostFunc) else HostFunc(None, found)
             if host.type is not None and host.type != t:
                 return None, describe(host.type)
+            takes = host.cannot_take(len(t.params))
+            if takes:
+                return None, f"{show(host.fn)}, which takes {takes}"
             return host.bind(t, f"import {name_of(wanted)}", instance), ""
     elif wanted.kind == "global" and kind is None and not t.mutable:
         try:

@@ -18,13 +18,13 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, Union
 
+from .limits import ANY_SIZE, PAGE, Sizes
 from .numeric import f32_reinterpret_i32, i32_reinterpret_f32
 from .traps import OUT_OF_BOUNDS_MEMORY, Trap
 from .types import MemoryType, SizeLimits
 
 __polymerase_helper__ = True  # frames of this module may be the guest's innermost ones (see border.py)
 
-PAGE = 65536
 MAX_PAGES = 65536  # 4 GiB, what 32-bit addresses reach
 VIEWS = {
     "u8": "B",
@@ -59,11 +59,11 @@ class Memory:
     `views()` are what compiled code works on.
     """
 
-    __slots__ = ("__weakref__", "_map", "_reserved", "_users", "data", "max", "min", "size", *VIEWS)
+    __slots__ = ("__weakref__", "_map", "_reserved", "_sizes", "_users", "data", "max", "min", "size", *VIEWS)
 
-    def __init__(self, min: int | MemoryType, max: int | None = None) -> None:
-        """A zeroed memory of `min` pages that may grow to `max` (None: 65536); or one of a type. ValueError,
-        MemoryError."""
+    def __init__(self, min: int | MemoryType, max: int | None = None, sizes: Sizes = ANY_SIZE) -> None:
+        """A zeroed memory of `min` pages that may grow to `max` (None: 65536); or one of a type. `sizes` bounds it
+        further, and has counted `min` already. ValueError, MemoryError."""
         if isinstance(min, MemoryType):
             min, max = min.limits
         if not 0 <= min <= MAX_PAGES or max is not None and not min <= max <= MAX_PAGES:
@@ -71,6 +71,7 @@ class Memory:
         self.min = min
         self.max = max
         self.size = min  # pages
+        self._sizes = sizes
         self._map: mmap.mmap | None = None
         self._reserved = 0  # bytes
         self._users: list[tuple[weakref.ref[ModuleType], str, str]] = []
@@ -145,13 +146,30 @@ class Memory:
         self.data[p : p + n] = data
 
     def grow(self, pages: int) -> int:
-        """Grow by `pages` of zeros; return the size before, in pages. ValueError beyond the maximum; MemoryError."""
+        """Grow by `pages` of zeros; return the size before, in pages. ValueError beyond the maximum, the type's or
+        `Limits.memory_pages`; MemoryError beyond `Limits.total_bytes` or what the machine has."""
         old = self.size
         limit = MAX_PAGES if self.max is None else self.max
         if pages < 0 or old + pages > limit:
             raise ValueError(f"memory.grow: {old} pages and {pages} more, but the maximum is {limit}")
         if not pages:
             return old
+        sizes = self._sizes
+        if sizes.pages is not None and old + pages > sizes.pages:
+            raise ValueError(f"memory.grow: {old} pages and {pages} more, but the limit memory_pages is {sizes.pages}")
+        if not sizes.take(pages * PAGE):
+            raise MemoryError(
+                f"memory.grow: {pages * PAGE} bytes more, but of the limit total_bytes, {sizes.total}, "
+                f"there are {sizes.left} left"
+            )
+        try:
+            self._resize(old, pages)
+        except BaseException:
+            sizes.left += pages * PAGE
+            raise
+        return old
+
+    def _resize(self, old: int, pages: int) -> None:
         size = (old + pages) * PAGE
         if isinstance(self.data, bytearray) and size <= _BYTEARRAY_LIMIT:
             self.data.extend(bytes(pages * PAGE))
@@ -164,7 +182,6 @@ class Memory:
             self.data = data
         self.size = old + pages
         self._rebind()
-        return old
 
     def views(self) -> dict[str, Any]:
         """The casts of VIEWS over the current bytes, by name."""
@@ -206,6 +223,10 @@ class Memory:
     def _reserve(self, size: int, collected: bool = False) -> memoryview:
         """`size` zero bytes in a new mapping that reserves as much as can be had of what the memory may grow to."""
         whole = (MAX_PAGES if self.max is None else self.max) * PAGE
+        if self._sizes.pages is not None:
+            whole = min(whole, self._sizes.pages * PAGE)
+        if self._sizes.total is not None:
+            whole = min(whole, self._sizes.total)
         tries = [whole, _FALLBACK, 2 * size] if sys.platform != "win32" else [2 * size]  # there a mapping is committed
         for n in tries + [size]:
             if size <= n <= whole:

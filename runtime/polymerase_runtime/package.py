@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from .border import deep_stack
 from .chunks import ChunkFile
 from .instance import Instance, instantiate
+from .limits import Limits, require_limits
+from .link import Imports
 from .loading import is_loaded, make_stub
 from .traps import Exit, PolymeraseError, Trap, format_trap
 from .types import ModuleInfo
@@ -54,23 +56,28 @@ class Package:
     # --- Instances
 
     def instantiate(
-        self, imports: Mapping[str, Mapping[str, object]] | None = None, *, wasi: Wasi | None = None
+        self, imports: Imports | None = None, *, wasi: Wasi | None = None, limits: Limits | None = None
     ) -> Instance:
         """A new instance. WASI functions that `imports` does not give come from `wasi`, by default one with this
         process's standard streams, no arguments, no environment and no folders."""
-        return instantiate(self.info, self, imports, wasi=wasi or self._default_wasi(), blob=self._data())
+        limits = require_limits(limits)
+        wasi = wasi or self._default_wasi()
+        return instantiate(self.info, self, imports, wasi=wasi, blob=self._data(), limits=limits)
 
     def restore(
         self,
         snapshot: Snapshot | bytes,
-        imports: Mapping[str, Mapping[str, object]] | None = None,
+        imports: Imports | None = None,
         *,
         wasi: Wasi | None = None,
+        limits: Limits | None = None,
     ) -> Instance:
         """A new instance in the state that a snapshot was taken in: see snapshot.restore."""
         from .snapshot import restore
 
-        return restore(self.info, self, snapshot, imports, wasi=wasi or self._default_wasi(), blob=self._data())
+        limits = None if limits is None else require_limits(limits)
+        wasi = wasi or self._default_wasi()
+        return restore(self.info, self, snapshot, imports, wasi=wasi, blob=self._data(), limits=limits)
 
     def _default_wasi(self) -> Wasi | None:
         return Wasi(args=(self.info.name,)) if any(i.module in WASI_MODULES for i in self.info.imports) else None

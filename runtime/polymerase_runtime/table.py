@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from .border import Guard, join
 from .func import Func, HostFunc, Raw
+from .limits import ANY_SIZE, ELEMENT, Sizes
 from .traps import INDIRECT_CALL_TYPE, OUT_OF_BOUNDS_TABLE, UNINITIALIZED_ELEMENT, Trap
 from .types import FuncType, SizeLimits, TableType
 from .values import show, wrong
@@ -39,10 +40,11 @@ class Table:
     What is out of bounds is an IndexError. `elements` and `typed` are what compiled code works on.
     """
 
-    __slots__ = ("__weakref__", "elements", "guard", "max", "typed", "type_")
+    __slots__ = ("__weakref__", "_sizes", "elements", "guard", "max", "typed", "type_")
 
-    def __init__(self, type: TableType, init: Any = None) -> None:
-        """A table of its type's minimum size, filled with `init`. TypeError; MemoryError for an absurd size."""
+    def __init__(self, type: TableType, init: Any = None, sizes: Sizes = ANY_SIZE) -> None:
+        """A table of its type's minimum size, filled with `init`. `sizes` bounds it further, and has counted that size
+        already. TypeError; MemoryError for an absurd size."""
         size = type.limits.min
         if size > MAX_ELEMENTS:
             raise MemoryError(f"a table of {size} elements; at most {MAX_ELEMENTS} can be had")
@@ -51,6 +53,7 @@ class Table:
         self.elements: list[Any] = [self._reference(init)] * size
         self.typed: dict[FuncType, list[Raw]] = {}
         self.guard: Guard | None = None
+        self._sizes = sizes
 
     def __repr__(self) -> str:
         return f"<Table of {len(self.elements)} {self.type_.element}>"
@@ -78,7 +81,8 @@ class Table:
         self.write(self._index(i), [self._reference(value)])
 
     def grow(self, n: int, init: Any = None) -> int:
-        """Grow by `n` elements `init`; return the size before. ValueError beyond the maximum, MemoryError."""
+        """Grow by `n` elements `init`; return the size before. ValueError beyond the maximum, be it the type's or
+        `Limits.table_elements`; MemoryError beyond `Limits.total_bytes`, or for an absurd size. TypeError."""
         value = self._reference(init)
         old = len(self.elements)
         size = old + n
@@ -86,9 +90,20 @@ class Table:
             raise ValueError(f"table.grow: {old} elements and {n} more, but the maximum is {self.max}")
         if size > MAX_ELEMENTS or size * (1 + len(self.typed)) > _MAX_ENTRIES:
             raise MemoryError(f"table.grow: {size} elements are too many")
+        sizes = self._sizes
+        if n and sizes.elements is not None and size > sizes.elements:
+            raise ValueError(
+                f"table.grow: {old} elements and {n} more, but the limit table_elements is {sizes.elements}"
+            )
+        new = [(entries, _entry(self, value, t)) for t, entries in self.typed.items()]
+        if not sizes.take(n * ELEMENT):
+            raise MemoryError(
+                f"table.grow: {n * ELEMENT} bytes more, but of the limit total_bytes, {sizes.total}, "
+                f"there are {sizes.left} left"
+            )
         self.elements.extend([value] * n)
-        for t, entries in self.typed.items():
-            entries.extend([_entry(self, value, t)] * n)
+        for entries, entry in new:
+            entries.extend([entry] * n)
         return old
 
     def calls(self, t: FuncType) -> list[Raw]:

@@ -7,14 +7,15 @@ memories, tables and globals, which are part of the state, are written last, whe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Callable
 
 from ..func import Func
 from ..globals import Global, GlobalCell
-from ..instance import CodeSource, Instance, begin, bind_exports, bind_state, references, too_large
-from ..limits import Limits
-from ..memory import MAX_PAGES, PAGE, Memory
+from ..instance import CodeSource, Instance, begin, bind_exports, bind_state, references, require_room, too_large
+from ..limits import PAGE, Limits, Sizes
+from ..link import Imports
+from ..memory import MAX_PAGES, Memory
 from ..table import MAX_ELEMENTS, Table
 from ..traps import BusyError, SnapshotError
 from ..types import FuncType, GlobalType, MemoryType, ModuleInfo, SizeLimits, TableType
@@ -144,7 +145,7 @@ def restore(
     info: ModuleInfo,
     code: CodeSource,
     snapshot: Snapshot | Bytes,
-    imports: Mapping[str, Any] | None = None,
+    imports: Imports | None = None,
     *,
     wasi: Wasi | None = None,
     blob: bytes = b"",
@@ -183,7 +184,7 @@ def _restore(
     info: ModuleInfo,
     code: CodeSource,
     snapshot: Snapshot,
-    imports: Mapping[str, Any] | None,
+    imports: Imports | None,
     wasi: Wasi | None,
     blob: bytes,
     limits: Limits,
@@ -194,13 +195,18 @@ def _restore(
         _check_import(f"memory {i}", "pages", snapshot.memories[i].pages, memory.size, memory.max)
     for i, table in enumerate(tables):
         _check_import(f"table {i}", "elements", snapshot.tables[i].size, len(table), table.max)
+    require_room(
+        instance,
+        [saved.pages for saved in snapshot.memories[len(memories) :]],
+        [saved.size for saved in snapshot.tables[len(tables) :]],
+    )
     # Unpacked now, for what is damaged must not be found when half is written.
     contents = [list(snapshot.pieces(i)) for i in range(len(memories))]
     try:
         for i, memory_type in enumerate(info.memories, len(memories)):
-            instance.memories.append(_new_memory(memory_type, snapshot, i))
+            instance.memories.append(_new_memory(memory_type, snapshot, i, instance.sizes))
         for (table_type, _), saved in zip(info.tables, snapshot.tables[len(tables) :]):
-            instance.tables.append(_new_table(table_type, saved))
+            instance.tables.append(_new_table(table_type, saved, instance.sizes))
         for memory, saved_memory in zip(memories, snapshot.memories):
             memory.grow(saved_memory.pages - memory.size)
         for table, saved in zip(tables, snapshot.tables):
@@ -237,8 +243,8 @@ def _restore(
     return instance
 
 
-def _new_memory(t: MemoryType, snapshot: Snapshot, i: int) -> Memory:
-    memory = Memory(MemoryType(SizeLimits(snapshot.memories[i].pages, t.limits.max)))
+def _new_memory(t: MemoryType, snapshot: Snapshot, i: int, sizes: Sizes) -> Memory:
+    memory = Memory(MemoryType(SizeLimits(snapshot.memories[i].pages, t.limits.max)), sizes=sizes)
     memory.min = t.limits.min
     data = memory.data
     for at, piece in snapshot.pieces(i):
@@ -246,8 +252,8 @@ def _new_memory(t: MemoryType, snapshot: Snapshot, i: int) -> Memory:
     return memory
 
 
-def _new_table(t: TableType, saved: SavedTable) -> Table:
-    table = Table(TableType(t.element, SizeLimits(saved.size, t.limits.max)))
+def _new_table(t: TableType, saved: SavedTable, sizes: Sizes) -> Table:
+    table = Table(TableType(t.element, SizeLimits(saved.size, t.limits.max)), sizes=sizes)
     table.type_ = t
     return table
 

@@ -11,8 +11,8 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Union
 
-from ..limits import UNLIMITED, Limits
-from ..memory import MAX_PAGES, PAGE, Buffer
+from ..limits import PAGE, UNLIMITED, Limits
+from ..memory import MAX_PAGES, Buffer
 from ..numeric import f32_reinterpret_i32, f64_reinterpret_i64, i32_reinterpret_f32, i64_reinterpret_f64
 from ..traps import SnapshotError
 from ..values import show

@@ -137,7 +137,7 @@ def test_exports_are_attributes(target: str, write: Callable[..., Path], load: C
     assert b"hello" == made.memory[8:13]
     other = made.instantiate()
     assert 0 == other.exports.count()
-    offered = ["Caller", "Exit", "LinkError", "SnapshotError", "Trap", "Wasi", "instantiate", "restore"]
+    offered = ["Caller", "Exit", "Limits", "LinkError", "SnapshotError", "Trap", "Wasi", "instantiate", "restore"]
     assert sorted([*offered, "apply", "count", "memory"]) == dir(made)
     with pytest.raises(AttributeError, match="no attribute 'missing'"):
         _ = made.missing
