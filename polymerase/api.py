@@ -175,7 +175,7 @@ class Module:
 
         `imports` maps module name to name to a callable, Memory, Table, Global, number or export of another instance;
         an instance may stand for a module's mapping. Or it is a callable `(module, name, type) -> object`, which
-        returns None or raises LookupError for what it has not, or a list of such mappings and callables, tried in order.
+        returns None or raises LookupError for what it has not, or a list of such mappings and callables, tried in turn.
         `wasi` serves what the module imports of WASI and `imports` does not give; by default one with this process's
         standard streams, and no arguments, environment or folders. `engine` "aot" compiles functions when they are
         first called, "interp" interprets, "auto" interprets and compiles what runs long. `limits` bounds what the

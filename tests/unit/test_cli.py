@@ -211,6 +211,58 @@ def test_a_missing_import_is_named(call: Call, wat: Callable[[str], bytes], tmp_
     assert "env" in done.err and "log" in done.err
 
 
+@pytest.fixture
+def linked(wat: Callable[[str], bytes], tmp_path: Path) -> Callable[[str], str]:
+    """`linked(name)` is the file of one of three modules that import from those before them."""
+    texts = {
+        "a": """(module (memory (export "memory") 1 9)
+            (func (export "_initialize") (i32.store (i32.const 0) (i32.const 40)))
+            (func (export "get") (result i32) (i32.load (i32.const 0)))
+            (func (export "trap") unreachable))""",
+        "b": """(module (import "a" "get" (func $get (result i32)))
+            (func (export "two") (result i32) (i32.add (call $get) (i32.const 2))))""",
+        "c": """(module (import "b" "two" (func $two (result i32))) (import "a" "memory" (memory 1))
+            (import "a" "trap" (func $trap))
+            (func (export "run") (param i32) (result i32) (i32.add (call $two) (local.get 0)))
+            (func (export "fail") (call $trap))
+            (func (export "_start") (i32.store (i32.const 0) (i32.const 1)) (drop (call $two))))""",
+    }
+
+    def file(name: str) -> str:
+        path = tmp_path / f"{name}.wasm"
+        path.write_bytes(wat(texts[name]))
+        return str(path)
+
+    return file
+
+
+def test_preloaded_modules_are_what_later_ones_import(call: Call, linked: Callable[[str], str]) -> None:
+    options = ("--preload", f"a={linked('a')}", "--preload", f"b={linked('b')}")
+    assert Done(0, "45\n", "") == call("run", *options, "--entry", "run", linked("c"), "3")
+    assert Done(0, "", "") == call("run", *options, linked("c"))
+    code, _, err = call("run", *options, "--entry", "fail", linked("c"))
+    assert 134 == code and "unreachable" in err
+
+
+def test_faults_of_preloads_name_them(call: Call, linked: Callable[[str], str]) -> None:
+    a, b, c = map(linked, "abc")
+    code, _, err = call("run", "--preload", f"b={b}", "--entry", "run", c, "3")
+    assert 1 == code and 'b.wasm: unknown import: "a"."get"' in err
+    assert (1, True) == ((done := call("run", "--preload", "a=missing.wasm", c)).code, "missing.wasm" in done.err)
+    done = call("run", "--max-memory", "0", "--preload", f"a={a}", "--preload", f"b={b}", c)
+    assert (
+        1 == done.code
+        and 'cannot instantiate "a.wasm": a memory of 1 pages, but the limit memory_pages is 0' in done.err
+    )
+    for options, fault in (
+        (("--preload", "a"), "'a' is not NAME=FILE"),
+        (("--preload", "a="), "'a=' is not NAME=FILE"),
+        (("--preload", f"a={a}", "--preload", f"a={b}"), "'a' given twice"),
+    ):
+        code, _, err = call("run", *options, c)
+        assert 2 == code and fault in err
+
+
 @pytest.mark.parametrize("option", ["--dir=", "--env=novalue", "--env==v", "--dir=x::"])
 def test_malformed_options_are_usage_errors(call: Call, command: str, option: str) -> None:
     assert 2 == call("run", option, command).code

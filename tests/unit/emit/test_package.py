@@ -159,6 +159,26 @@ def test_a_package_with_imports_is_instantiated_by_hand(write: Callable[..., Pat
     assert 5 == made.instantiate({"env": {"f": lambda: 5}}).exports.g()
 
 
+@pytest.mark.parametrize("target", ["cpython", "pypy"])
+def test_a_package_keeps_to_limits_of_sizes(target: str, write: Callable[..., Path], load: Callable[..., Any]) -> None:
+    write(
+        """(module (memory (export "memory") 2 9) (table (export "t") 4 funcref)
+        (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))
+        (func (export "grow_t") (param i32) (result i32) (table.grow (ref.null func) (local.get 0))))""",
+        target=target,
+    )
+    made = load()
+    grown = made.instantiate(limits=made.Limits(memory_pages=4, table_elements=6)).exports
+    assert [2, -1, 2] == [grown.grow(2), grown.grow(1), grown.grow(0) - 2]
+    assert [4, -1] == [grown.grow_t(2), grown.grow_t(1)]
+    shared = made.instantiate(limits=made.Limits(total_bytes=4 * 65536)).exports  # 32 bytes of them are the table's
+    assert [2, -1, 4, -1] == [shared.grow(1), shared.grow(1), shared.grow_t(8188), shared.grow_t(1)]
+    with pytest.raises(Exception, match="a memory of 2 pages, but the limit memory_pages is 1"):
+        made.instantiate(limits=made.Limits(memory_pages=1))
+    with pytest.raises(TypeError, match="limits: expected Limits, got 5"):
+        made.instantiate(limits=5)
+
+
 def test_the_same_input_gives_the_same_bytes(write: Callable[..., Path]) -> None:
     one = contents(write(CALLS, "one", target="both", standalone=True))
     assert one == contents(write(CALLS, "two", target="both", standalone=True))

@@ -36,6 +36,7 @@ from polymerase_runtime import (
     GlobalType,
     HostFunc,
     ImportType,
+    Limits,
     LinkError,
     Memory,
     MemoryType,
@@ -991,6 +992,204 @@ def check_absurd_sizes_are_refused_before_they_are_allocated() -> None:
 
 
 # --- Memory, tables, globals
+
+
+class Hollow(Code):
+    """Without functions."""
+
+    code = compile("", "<wasm hollow>", "exec")
+
+
+def sized(limits: Limits, pages: int = 1, elements: int = 8, **changes: Any) -> Any:
+    """An instance of two memories of some pages, that may be 40, and two tables of some elements, that may be 400."""
+    exports = [(f"{kind}{i}", kind, i) for kind in ("memory", "table") for i in range(2)]
+    made = ModuleInfo(
+        "sized",
+        "pypy" if PYPY else "cpython",
+        memories=(MemoryType(SizeLimits(pages, 40)), MemoryType(SizeLimits(0, None))),
+        tables=((TableType("funcref", SizeLimits(elements, 400)), None), (TableType("externref", SizeLimits(0)), None)),
+        exports=tuple(exports),
+    )
+    return instantiate(made._replace(**changes), Hollow(), limits=limits)
+
+
+def check_what_starts_larger_than_its_limits_is_refused() -> None:
+    for limits, fault in (
+        (Limits(memory_pages=2), "a memory of 3 pages, but the limit memory_pages is 2"),
+        (Limits(table_elements=7), "a table of 8 elements, but the limit table_elements is 7"),
+        (
+            Limits(total_bytes=3 * 65536 + 63),
+            "memories and tables of 196672 bytes, but the limit total_bytes is 196671",
+        ),
+    ):
+        with raises(PolymeraseError, f'cannot instantiate "sized": {fault}'):
+            sized(limits, pages=3)
+    sized(Limits(memory_pages=3, table_elements=8, total_bytes=3 * 65536 + 64), pages=3)
+    with raises(PolymeraseError, 'cannot instantiate "sized": a memory of 65536 pages'):
+        sized(Limits(memory_pages=1), memories=(MemoryType(SizeLimits(1)), MemoryType(SizeLimits(65536))))
+
+
+def check_what_would_grow_beyond_its_limits_does_not() -> None:
+    e = sized(Limits(memory_pages=5, table_elements=10)).exports
+    assert 1 == memory.memory_grow(e.memory0, 4) and 0xFFFFFFFF == memory.memory_grow(e.memory0, 1)
+    with raises(ValueError, "memory.grow: 5 pages and 1 more, but the limit memory_pages is 5"):
+        e.memory0.grow(1)
+    with raises(ValueError, "memory.grow: 0 pages and 41 more, but the limit memory_pages is 5"):
+        e.memory1.grow(41)
+    assert 0xFFFFFFFF == memory.memory_grow(e.memory1, 0xFFFFFFFF) and 0 == memory.memory_grow(e.memory1, 5)
+    assert 5 == e.memory0.size == e.memory1.size and 5 * 65536 == len(e.memory1)
+    assert 0xFFFFFFFF == table.table_grow(e.table0, None, 3) and 8 == table.table_grow(e.table0, None, 2)
+    with raises(ValueError, "table.grow: 10 elements and 1 more, but the limit table_elements is 10"):
+        e.table0.grow(1)
+    assert 10 == e.table0.grow(0) and 5 == e.memory0.grow(0)
+    with raises(ValueError, "memory.grow: 5 pages and 36 more, but the maximum is 40"):
+        sized(Limits(memory_pages=100), pages=5).exports.memory0.grow(36)
+
+
+def check_all_that_an_instance_makes_shares_total_bytes() -> None:
+    e = sized(Limits(total_bytes=10 * 65536)).exports  # 64 of them for the table
+    assert 1 == memory.memory_grow(e.memory0, 5) and 0 == memory.memory_grow(e.memory1, 3)
+    assert 0xFFFFFFFF == memory.memory_grow(e.memory1, 1)
+    with raises(
+        MemoryError, "memory.grow: 65536 bytes more, but of the limit total_bytes, 655360, there are 65472 left"
+    ):
+        e.memory0.grow(1)
+    assert 0 == e.table1.grow(8000)
+    with raises(MemoryError, "table.grow: 1600 bytes more, but of the limit total_bytes, 655360, there are 1472 left"):
+        e.table0.grow(200)
+    assert 0xFFFFFFFF == table.table_grow(e.table1, None, 185) and 8000 == table.table_grow(e.table1, None, 184)
+    assert 8 == len(e.table0) and 8184 == len(e.table1)
+    with raises(ValueError, "memory.grow: 6 pages and 99 more, but the maximum is 40"):  # and nothing is counted
+        e.memory0.grow(99)
+    with raises(TypeError, "table: expected funcref"):
+        e.table0.grow(0, 5)
+
+
+def check_limits_bound_what_is_reserved_and_imports_keep_their_own() -> None:
+    shared = Memory(1, 30)
+    wanted = ImportType("m", "m", "memory", MemoryType(SizeLimits(1, 40)))
+    made = ModuleInfo(
+        "importer",
+        "pypy" if PYPY else "cpython",
+        imports=(wanted,),
+        memories=(MemoryType(SizeLimits(2)),),
+        exports=(("own", "memory", 1),),
+    )
+    guest = instantiate(made, Hollow(), {"m": {"m": shared}}, limits=Limits(memory_pages=4, total_bytes=3 * 65536))
+    assert 1 == shared.grow(29) and 30 == guest.memories[0].size
+    own = guest.exports.own
+    if not PYPY:
+        assert 3 * 65536 == own._reserved, own._reserved
+        assert 4 * 65536 == sized(Limits(memory_pages=4)).exports.memory1._reserved
+    assert 2 == memory.memory_grow(own, 1) and 0xFFFFFFFF == memory.memory_grow(own, 1)
+
+
+def check_imports_may_be_callables_and_sequences() -> None:
+    asked: list[Any] = []
+
+    def resolver(module: str, name: str, t: Any) -> Any:
+        asked.append((module, name, t))
+        return (lambda x: x + 1) if name == "host" else None
+
+    def plain(imports: Any) -> Any:
+        return instantiate(info(), Code(), imports, blob=b"abcdef").exports.through(4)
+
+    def empty(module: str, name: str, t: Any) -> Any:
+        raise KeyError(name)
+
+    other = start(host=lambda x: x + 5)
+    assert 5 == plain(resolver) == plain([resolver, {"env": {"host": abs}}])
+    assert [("env", "host", I32)] * 2 == asked
+    assert 4 == plain(({"env": {}}, {}, empty, lambda m, n, t: None, {"env": {"host": abs}}))
+    assert 9 == plain(lambda m, n, t: other.exports.through) == plain({"env": {"host": other.exports.through}})
+    for nothing in (empty, lambda m, n, t: None, [], [empty, {}], None):
+        with raises(LinkError, 'unknown import: "env"."host": func [i32] -> [i32]'):
+            plain(nothing)
+    with raises(LinkError, 'incompatible import type: "env"."host": expected func [i32] -> [i32], got 5'):
+        plain(lambda m, n, t: 5)
+    with raises(ZeroDivisionError, "integer division"):
+        plain(lambda m, n, t: 1 // 0)  # not ours
+    for bad in (5, "env", [{}, 5]):
+        with raises(
+            TypeError, "imports: expected a mapping of module names, a callable (module, name, type), or a seq"
+        ):
+            plain(bad)
+    for bad in (other, [other]):
+        with raises(TypeError, 'imports: <Instance of "hand"> is an instance: say for which module it stands, as in'):
+            plain(bad)
+    with raises(TypeError, "imports['env']: expected a mapping or an instance, got 5"):
+        plain({"env": 5})
+
+
+def check_host_functions_of_the_wrong_arity_are_named_when_linked() -> None:
+    class Methods:
+        def one(self, x: int) -> int:
+            return x
+
+        def two(self, x: int, y: int) -> int:
+            return x
+
+        def __call__(self, x: int, y: int) -> int:
+            return x
+
+    def nothing() -> int:
+        return 1
+
+    def pair(x: int, y: int) -> int:
+        return x
+
+    def caller_alone(caller: Caller) -> int:
+        return 1
+
+    def named(x: int, *, y: int) -> int:
+        return x
+
+    def one_or_two(x: int, y: int = 0) -> int:
+        return x
+
+    def two_or_more(x: int, y: int, *rest: int) -> int:
+        return x
+
+    for host, takes in (
+        (nothing, "0 arguments"),
+        (pair, "2 arguments"),
+        (Methods().two, "2 arguments"),
+        (caller_alone, "0 arguments"),
+        (named, "1 arguments and keyword arguments without defaults"),
+        (two_or_more, "2 or more arguments"),
+    ):
+        with raises(LinkError, 'incompatible import type: "env"."host": expected func [i32] -> [i32], got <') as e:
+            start(host=host)
+        assert str(e[0]).endswith(f"which takes {takes}"), e
+    for host in (Methods().one, one_or_two, lambda *a: a[0], abs, functools.partial(pair, y=2), Methods()):
+        start(host=host)
+    late = start(host=Methods())  # what cannot be known cheaply: Python's own words at the call
+    assert "missing 1 required positional argument: 'y'" in str(_caught(lambda: late.exports.through(1), TypeError))
+
+
+def check_missing_exports_and_named_arguments_are_explained() -> None:
+    e = start().exports
+    with raises(KeyError, 'the instance exports no "nope"; its exports: "host", "fib", "endless", '):
+        e["nope"]
+    with raises(KeyError, "the instance exports no 5; its exports: "):
+        e[5]
+    with raises(AttributeError, 'the instance exports no "nope"; its exports: "host", "fib", '):
+        _ = e.nope
+    assert "…" in str(_caught(lambda: e["nope"]))
+    assert e.get("nope") is None and "nope" not in e
+    for _ in range(2):
+        for call in (lambda: e.fib(x=1), lambda: e.fib(p0=1), lambda: e.fib(a0=1), lambda: e.fib(1, a0=1)):
+            assert "keyword argument" in str(_caught(call, TypeError)), _caught(call, TypeError)
+        assert 1 == e.fib(1)
+
+
+def _caught(call: Callable[[], Any], kind: Any = KeyError) -> BaseException:
+    try:
+        call()
+    except kind as e:
+        error: BaseException = e
+        return error
+    raise AssertionError("nothing raised")
 
 
 def check_memory_reads_and_writes() -> None:
