@@ -59,9 +59,10 @@ class Package:
         self, imports: Imports | None = None, *, wasi: Wasi | None = None, limits: Limits | None = None
     ) -> Instance:
         """A new instance. WASI functions that `imports` does not give come from `wasi`, by default one with this
-        process's standard streams, no arguments, no environment and no folders."""
+        process's standard streams, no arguments, no environment and no folders.
+        PolymeraseError for `limits` that the package was not compiled for."""
         limits = require_limits(limits)
-        wasi = wasi or self._default_wasi()
+        wasi = wasi or self._default_wasi(limits)
         return instantiate(self.info, self, imports, wasi=wasi, blob=self._data(), limits=limits)
 
     def restore(
@@ -73,14 +74,18 @@ class Package:
         limits: Limits | None = None,
     ) -> Instance:
         """A new instance in the state that a snapshot was taken in: see snapshot.restore."""
-        from .snapshot import restore
+        from .snapshot import Snapshot, restore
 
-        limits = None if limits is None else require_limits(limits)
-        wasi = wasi or self._default_wasi()
+        if not isinstance(snapshot, Snapshot):
+            snapshot = Snapshot(snapshot, keep=False)
+        limits = snapshot.limits if limits is None else require_limits(limits)
+        wasi = wasi or self._default_wasi(limits)
         return restore(self.info, self, snapshot, imports, wasi=wasi, blob=self._data(), limits=limits)
 
-    def _default_wasi(self) -> Wasi | None:
-        return Wasi(args=(self.info.name,)) if any(i.module in WASI_MODULES for i in self.info.imports) else None
+    def _default_wasi(self, limits: Limits) -> Wasi | None:
+        if not any(i.module in WASI_MODULES for i in self.info.imports):
+            return None
+        return Wasi(args=(self.info.name,), deterministic=limits.deterministic)
 
     def _data(self) -> bytes:
         if self._blob is None:

@@ -1,7 +1,8 @@
 """A suspended call of the interpreter, kept in a snapshot and made anew.
 
-Frames hold segments of prepared bodies, which another version of polymerase may prepare otherwise: each frame has a
-checksum of its function's body, without what its blocks cost, and is refused if the body here is another.
+Frames hold segments of prepared bodies, which may be others in another version of polymerase, and for other limits
+(blocks that cost something are kept apart): each frame has a checksum of its function's body, without what blocks cost,
+and is refused if the body here is another.
 """
 
 from __future__ import annotations
@@ -53,9 +54,12 @@ def restored(instance: Instance, saved: SavedStack) -> Suspension:
             raise SnapshotError(f"{where}: the module's own are {imported} to {len(info.funcs) - 1}")
         if k and info.types[info.funcs[frame.func]].results != results:
             raise SnapshotError(f"{where}: has other results than its caller waits for")
-        code = machine.bodies.code(frame.func)
+        try:
+            code = machine.bodies.code(frame.func)
+        except ImportError:  # a package has the bodies of some functions
+            raise SnapshotError(f"{where}: is compiled here, and cannot be interpreted") from None
         if frame.body != _checksum(machine, frame.func):
-            raise SnapshotError(f"{where}: the interpreter of this version prepares it otherwise")
+            raise SnapshotError(f"{where}: was prepared otherwise, by another version or for other limits")
         if tuple([t for t, _ in frame.registers]) != tuple(code.types):
             raise SnapshotError(f"{where}: has other registers")
         waits = k < len(saved.frames) - 1 or saved.awaiting
@@ -94,7 +98,7 @@ def _checksum(machine: Machine, func: int) -> int:
     """Of the prepared body of a function. Bodies are tuples of numbers and names: their text is the same everywhere."""
     found = machine.bodies.checksums.get(func)
     if found is None:
-        types, params, *_, blocks = machine.bodies.body(func)
-        text = repr((types, params, [block[1:] for block in blocks]))
+        code = machine.bodies.code(func)
+        text = repr((code.types, code.params, [block[2:] for block in code.body]))
         found = machine.bodies.checksums[func] = zlib.crc32(text.encode("ascii"))
     return found

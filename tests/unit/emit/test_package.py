@@ -24,8 +24,8 @@ from polymerase import driver
 from polymerase.emit import chunks, package
 from polymerase.emit.module import blob, compile_in_memory
 from polymerase.emit.package import write_package
-from polymerase.errors import UnsupportedError
-from polymerase.options import Options
+from polymerase.errors import PolymeraseError, UnsupportedError
+from polymerase.options import Controls, Options
 from polymerase.wasm.module import Module
 from polymerase_runtime.loading import is_loaded
 
@@ -481,3 +481,17 @@ def test_stubs_are_what_a_type_checker_reads(write: Callable[..., Path]) -> None
     stub = (write(CALLS) / "__init__.pyi").read_text()
     assert "def apply(p0: int, p1: int, /) -> int: ...\n" in stub
     assert "memory: Memory\n" in stub
+
+
+def test_limits_and_fuel_of_a_snapshot(wat: Callable[[str], bytes], tmp_path: Path, load: Callable[..., Any]) -> None:
+    module = polymerase.Module(wat('(module (func (export "f") (loop $l (br $l))) (func (export "g") nop))'))
+    polymerase.compile_package(module, tmp_path / "made", controls=Controls(fuel=driver.fuel_table(1)))
+    made = load()
+    instance = made.instantiate(limits=made.Limits(fuel=1000))
+    instance.exports.g()
+    again = made.restore(instance.snapshot())
+    assert (999, 1) == (again.fuel, again.fuel_used)
+    with pytest.raises(made.Trap, match="all fuel consumed"):
+        again.exports.f()
+    with pytest.raises(PolymeraseError, match="limits: call_depth=5"):
+        made.instantiate(limits=made.Limits(call_depth=5))
