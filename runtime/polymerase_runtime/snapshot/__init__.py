@@ -191,10 +191,11 @@ def _restore(
 ) -> Instance:
     instance = begin(info, code, imports, wasi, blob, limits)
     memories, tables, global_cells = list(instance.memories), list(instance.tables), list(instance.globals)  # imported
+    sizes: dict[int, int] = {}
     for i, memory in enumerate(memories):
-        _check_import(f"memory {i}", "pages", snapshot.memories[i].pages, memory.size, memory.max)
+        _check_import(f"memory {i}", "pages", snapshot.memories[i].pages, memory, memory.size, sizes)
     for i, table in enumerate(tables):
-        _check_import(f"table {i}", "elements", snapshot.tables[i].size, len(table), table.max)
+        _check_import(f"table {i}", "elements", snapshot.tables[i].size, table, len(table), sizes)
     require_room(
         instance,
         [saved.pages for saved in snapshot.memories[len(memories) :]],
@@ -207,10 +208,7 @@ def _restore(
             instance.memories.append(_new_memory(memory_type, snapshot, i, instance.sizes))
         for (table_type, _), saved in zip(info.tables, snapshot.tables[len(tables) :]):
             instance.tables.append(_new_table(table_type, saved, instance.sizes))
-        for memory, saved_memory in zip(memories, snapshot.memories):
-            memory.grow(saved_memory.pages - memory.size)
-        for table, saved in zip(tables, snapshot.tables):
-            table.grow(saved.size - len(table))
+        _grow(memories, tables, snapshot)
         values = _global_values(instance, snapshot)
         for t, value in values[len(global_cells) :]:
             instance.globals.append(Global.of_cell(t, GlobalCell(value)))
@@ -241,6 +239,17 @@ def _restore(
     if suspension is not None:
         stack.suspend(instance, suspension)
     return instance
+
+
+def _grow(memories: list[Memory], tables: list[Table], snapshot: Snapshot) -> None:
+    """Bring imported memories and tables to the sizes that were saved."""
+    try:
+        for memory, saved in zip(memories, snapshot.memories):
+            memory.grow(saved.pages - memory.size)
+        for table, saved_table in zip(tables, snapshot.tables):
+            table.grow(saved_table.size - len(table))
+    except ValueError as e:  # its maker's limits
+        raise SnapshotError(f"snapshot: {e}") from e
 
 
 def _new_memory(t: MemoryType, snapshot: Snapshot, i: int, sizes: Sizes) -> Memory:
@@ -364,10 +373,13 @@ def _check_size(where: str, unit: str, limits: SizeLimits, size: int, most: int)
         raise SnapshotError(f"snapshot: {where}: {size} {unit}, but the module says {limits.min} to {most}")
 
 
-def _check_import(where: str, unit: str, saved: int, size: int, most: int | None) -> None:
-    if saved < size or most is not None and saved > most:
-        bound = f"has {size}" if saved < size else f"may have {most}"
+def _check_import(where: str, unit: str, saved: int, given: Memory | Table, size: int, sizes: dict[int, int]) -> None:
+    """That `given`, of `size`, can have the size that was saved. `sizes` are those of what was given before, by id."""
+    if saved < size or given.max is not None and saved > given.max:
+        bound = f"has {size}" if saved < size else f"may have {given.max}"
         raise SnapshotError(f"snapshot: {where}: {saved} {unit}, but the one that is imported {bound}")
+    if sizes.setdefault(id(given), saved) != saved:
+        raise SnapshotError(f"snapshot: {where}: {saved} {unit}, but the one that is imported is another import, too")
 
 
 def _same(expected: int, got: int, what: str) -> None:

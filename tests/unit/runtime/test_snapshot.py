@@ -415,6 +415,51 @@ def test_packed_pages_that_are_damaged_leave_imports_alone(wat: Wat) -> None:
     assert (1, 0) == (given["env"]["memory"].size, sum(given["env"]["memory"]))
 
 
+def test_one_table_for_two_imports_has_one_size(wat: Wat) -> None:
+    module = Module(
+        wat('(module (import "m" "a" (table 1 9 funcref)) (import "m" "b" (table 1 9 funcref)) (func (export "f")))')
+    )
+
+    def table(size: int) -> Table:
+        return Table(TableType("funcref", SizeLimits(size, 9)))
+
+    one = module.instantiate({"m": {"a": table(1), "b": table(2)}})
+    both = table(1)
+    with pytest.raises(SnapshotError, match="table 1: 2 elements, but the one that is imported is another import, too"):
+        module.restore(one.snapshot(), {"m": {"a": both, "b": both}})
+    assert 1 == len(both)
+    one = module.instantiate({"m": {"a": both, "b": both}})
+    both[0] = one.exports.f
+    again = table(1)
+    two = module.restore(one.snapshot(), {"m": {"a": again, "b": again}})
+    assert again[0] is two.exports.f
+
+
+def test_limits_bound_what_is_restored(wat: Wat) -> None:
+    module = Module(wat('(module (memory (export "memory") 1 9) (table (export "table") 1 9 funcref))'))
+    one = module.instantiate()
+    one.exports.memory.grow(3)
+    one.exports.table.grow(4)
+    data = one.snapshot()
+    for limits, match in (
+        (Limits(memory_pages=3), "a memory of 4 pages, but the limit memory_pages is 3"),
+        (Limits(table_elements=4), "a table of 5 elements, but the limit table_elements is 4"),
+        (Limits(total_bytes=4 * 65536), "the limit total_bytes is 262144"),
+    ):
+        with pytest.raises(PolymeraseError, match=match):
+            module.restore(data, limits=limits)
+    two = module.restore(data, limits=Limits(memory_pages=5, total_bytes=5 * 65536 + 40))
+    assert 4 == two.exports.memory.grow(1)
+    with pytest.raises(ValueError, match="memory_pages"):
+        two.exports.memory.grow(1)
+    maker = module.instantiate(limits=Limits(memory_pages=2))
+    user = Module(wat('(module (import "m" "memory" (memory 1 9)))'))
+    three = user.instantiate({"m": module.instantiate()})
+    three.memories[0].grow(2)
+    with pytest.raises(SnapshotError, match="snapshot: memory.grow: 1 pages and 2 more, but the limit memory_pages is"):
+        user.restore(three.snapshot(), {"m": maker})
+
+
 def test_two_instances_that_share_a_memory(wat: Wat) -> None:
     maker = Module(wat('(module (memory (export "memory") 1 8))'))
     user = Module(wat("""
