@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache as once
@@ -20,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from polymerase.cache import Cache
 from polymerase.code import LazyCode, controls_for
-from polymerase.engine import Engines, FallbackWarning
-from polymerase.errors import LinkError, quote
+from polymerase.engine import Engines
+from polymerase.errors import FallbackWarning, LinkError, quote
 from polymerase.options import ENGINES, Controls, Engine, Options, Progress, Summary
 from polymerase.stored import Outline, StoredModule
 from polymerase_runtime import (
@@ -272,6 +273,7 @@ def compile_package(
     `jobs` processes share the work, 0: one for each processor; what is written does not depend on their number. More
     than one are started as `multiprocessing` starts processes: where that is by spawning (Windows, macOS, 3.14), a
     script that calls this needs its `if __name__ == "__main__":`.
+    With `fallback="warn"` a function that cannot be compiled is a FallbackWarning.
     Raises OSError, MalformedError, InvalidError, UnsupportedError; ValueError for a negative number of jobs;
     PolymeraseError when a process dies.
     """
@@ -281,7 +283,10 @@ def compile_package(
         module = Module.from_file(module)
     from polymerase import driver
 
-    return driver.compile_package(module.decoded, Path(out), replace(module.options, **options), progress, jobs)
+    summary = driver.compile_package(module.decoded, Path(out), replace(module.options, **options), progress, jobs)
+    for message in summary.fallbacks:
+        warnings.warn(message, FallbackWarning, stacklevel=2)
+    return summary
 
 
 def fuel_table(costs: FuelCosts) -> tuple[tuple[str, int], ...]:
@@ -426,9 +431,8 @@ def dump(module: Module, func: str | None, after: str | None) -> Iterator[str]:
         raise LookupError(f"no pass {quote(after)}; there are {', '.join(driver.stages())}")
     chosen: Sequence[int] = range(count)
     if func is not None:
-        chosen = [n for n in chosen if func in (str(first + n), decoded.names.funcs.get(first + n))]
-        chosen = chosen or [e.index - first for e in decoded.exports if e.kind == "func" and e.name == func]
-        if not chosen or chosen[0] < 0:
+        chosen = [i - first for i in decoded.functions_named(func)]
+        if not chosen:
             raise LookupError(f"no function {quote(func)} with a body; indices are {first} to {first + count - 1}")
     for n in chosen:
         yield driver.show(decoded, n, module.options, after)

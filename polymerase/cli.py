@@ -108,6 +108,8 @@ class _Compile(click.Command):
 )
 @click.option("--no-progress", is_flag=True, help="No progress bar, not even on a terminal.")
 @opt_level_option
+@fallback_option
+@interpret_option
 @control_options
 def compile_(
     prog: str,
@@ -119,6 +121,8 @@ def compile_(
     jobs: int,
     no_progress: bool,
     opt_level: int,
+    fallback: Fallback | None,
+    interpret: tuple[str, ...],
     controls: Controls,
 ) -> None:
     """Write PROG.wasm as a Python package."""
@@ -129,15 +133,19 @@ def compile_(
         format=format_,
         force=force,
         controls=controls,
+        fallback=fallback,
+        interpret=_names(interpret),
     )
     if Path.cwd().is_relative_to(os.path.realpath(output)):  # not even with --force
         raise click.BadParameter("the current directory lies in it", param_hint="--output")
     start = time.perf_counter()
     module = api.Module.from_file(prog, options=options)
-    with _progress(os.path.getsize(prog), off=no_progress) as progress:
+    with _fallbacks_shown(), _progress(os.path.getsize(prog), off=no_progress) as progress:
         summary = api.compile_package(module, output, progress=progress, jobs=jobs)
     click.echo(
-        f"{_printable(output)}: {_count(summary.functions, 'function')}, {_count(summary.lines, 'line')}, "
+        f"{_printable(output)}: {_count(summary.functions, 'function')}"
+        + (f" ({summary.interpreted:,} interpreted)" if summary.interpreted else "")
+        + f", {_count(summary.lines, 'line')}, "
         f"{_count(summary.bytes, 'byte')} in {time.perf_counter() - start:.2f} s"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -11,9 +12,10 @@ from types import CodeType
 
 from polymerase import opt
 from polymerase.emit import module as emit
+from polymerase.emit.chunks import Lowered
 from polymerase.emit.module import CodeSource
 from polymerase.emit.package import write_package
-from polymerase.errors import InternalError, LocatedError, MalformedError, PolymeraseError, Where, quote
+from polymerase.errors import InternalError, LinkError, LocatedError, MalformedError, PolymeraseError, Where, quote
 from polymerase.ir.nodes import Func
 from polymerase.ir.show import show as show_func
 from polymerase.lower import lower
@@ -45,6 +47,7 @@ __all__ = [
     "data_spans",
     "decode_valid",
     "exports",
+    "forced_functions",
     "fuel_table",
     "imports",
     "ir_of",
@@ -171,8 +174,30 @@ def compile_package(
     """A Python package in the folder `out`, by `jobs` processes (see workers.py). Raises UnsupportedError, OSError."""
     if not options.controls.floats:
         check_floats(module)
+    functions = Lowered(
+        partial(ir_of, module, options=options),
+        partial(_text_of_body, module, options.controls),
+        forced_functions(module, options),
+    )
     with _no_cycles():
-        return write_package(module, partial(ir_of, module, options=options), out, options, progress, jobs)
+        return write_package(module, functions, out, options, progress, jobs)
+
+
+def forced_functions(module: Module, options: Options) -> frozenset[int]:
+    """The functions that `options.interpret` names. LinkError for what is none."""
+    found: set[int] = set()
+    for text in options.interpret:
+        first = module.imported_funcs
+        chosen = range(first, len(module.func_types)) if text == "*" else module.functions_named(text)
+        if not chosen and text != "*":
+            raise LinkError(f"{module.file}: no function {quote(text)} to interpret")
+        found.update(chosen)
+    return frozenset(found)
+
+
+def _text_of_body(module: Module, controls: Controls, i: int) -> str:
+    """The prepared body of function `i`, as JSON."""
+    return json.dumps(body_of(module, i, controls), separators=(",", ":"))
 
 
 def code_filename(module: Module) -> str:

@@ -20,23 +20,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from polymerase.code import LazyCode
-from polymerase.errors import InternalError, LinkError, LocatedError, UnsupportedError, quote
+from polymerase.errors import FallbackWarning, InternalError, UnsupportedError, fallback_message
 from polymerase.options import Controls, Engine, Options
 from polymerase_runtime.interpreter import Bodies, Body, Code, CompiledLoop, InterpretedCode, Machine
 from polymerase_runtime.loading import define_loop
 from polymerase_runtime.types import ModuleInfo
 
 if TYPE_CHECKING:
-    from polymerase.wasm.module import Module
+    pass
 
 # Slices (of SLICE operations, see interpreter.py) after which a piece of code has earned to be compiled: some, and one
 # for each so many statements. Compiling takes 100 µs a statement, a slice 0.4 ms or more (CPython 3.11).
 _SLICES = 2
 _STATEMENTS_A_SLICE = 4
-
-
-class FallbackWarning(UserWarning):
-    """A function could not be compiled and is interpreted; the text names it and says why."""
 
 
 class Engines:
@@ -45,7 +41,7 @@ class Engines:
     def __init__(self, options: Options, lazy: LazyCode) -> None:
         self.options = options
         self.lazy = lazy
-        self.forced = interpreted_functions(lazy.module, options.interpret) if options.interpret else frozenset()
+        self.forced = forced_functions(lazy, options)
         self._sources: dict[str, tuple[ModuleInfo, InterpretedCode]] = {}
         self._lock = threading.Lock()
 
@@ -69,27 +65,19 @@ class Engines:
         return info, InterpretedCode(Bodies(info, body), self.forced, compiled)
 
 
+def forced_functions(lazy: LazyCode, options: Options) -> frozenset[int]:
+    """The functions that `options.interpret` names. LinkError for what is none."""
+    if not options.interpret:
+        return frozenset()
+    from polymerase.driver import forced_functions
+
+    return forced_functions(lazy.module, options)
+
+
 def _body(lazy: LazyCode, controls: Controls, i: int) -> Body:
     from polymerase.driver import body_of
 
     return body_of(lazy.module, i, controls)
-
-
-def interpreted_functions(module: Module, wanted: tuple[str, ...]) -> frozenset[int]:
-    """The functions that `Options.interpret` names: by index, by name, or "*" for all. LinkError for what is none."""
-    first = module.imported_funcs
-    defined = range(first, len(module.func_types))
-    found: set[int] = set()
-    for text in wanted:
-        if text == "*":
-            found.update(defined)
-            continue
-        chosen = [i for i in defined if text == str(i) or text == module.names.funcs.get(i)]
-        chosen = chosen or [e.index for e in module.exports if e.kind == "func" and e.name == text and e.index >= first]
-        if not chosen:
-            raise LinkError(f"{module.file}: no function {quote(text)} to interpret")
-        found.update(chosen)
-    return frozenset(found)
 
 
 class _WithFallback:
@@ -121,14 +109,9 @@ class _WithFallback:
             machine.interpret(i)
             if self.fallback == "warn" and i not in self._told:
                 self._told.add(i)
-                warnings.warn(fallback_message(e, self.lazy.info, i), FallbackWarning, stacklevel=1)
-
-
-def fallback_message(e: LocatedError, info: ModuleInfo, i: int) -> str:
-    """Which function is interpreted, and why."""
-    name = info.wasm_names.get(i)
-    shown = f"func {i}" if name is None else f"func {i} {quote(name)}"
-    return f"{info.name}: {shown} is interpreted: {e.message}"
+                info = self.lazy.info
+                message = fallback_message(e, info.name, i, info.wasm_names.get(i))
+                warnings.warn(message, FallbackWarning, stacklevel=1)
 
 
 class Tiered(Bodies):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from polymerase_runtime.traps import BusyError, LinkError, PolymeraseError, SnapshotError
 
 __all__ = [
+    "FallbackWarning",
     "BusyError",
     "InternalError",
     "InvalidError",
@@ -99,6 +100,16 @@ class InternalError(LocatedError):
 
     def __reduce__(self) -> tuple[type[InternalError], tuple[str, str, Where]]:
         return type(self), (self.stage, self.fault, self.where)
+
+
+class FallbackWarning(UserWarning):
+    """A function could not be compiled and is interpreted; the text names it and says why."""
+
+
+def fallback_message(e: LocatedError, file: str, i: int, name: str | None) -> str:
+    """That function `i` is interpreted, and why."""
+    shown = f"func {i}" if name is None else f"func {i} {quote(name)}"
+    return f"{file}: {shown} is interpreted: {e.message}"
 
 
 def quote(name: str, limit: int = 60) -> str:

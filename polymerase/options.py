@@ -91,9 +91,12 @@ Progress = Callable[[int, int], None]  # (done, total), in a unit of the caller'
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What was written: counts of functions, lines of Python and bytes of all files, and the seconds it took."""
+    """What was written: counts of functions, lines of Python and bytes of all files, and the seconds it took.
+    `interpreted`: functions that are not compiled; `fallbacks` says of those that cannot be which and why."""
 
     functions: int
     lines: int
     bytes: int
     seconds: float
+    interpreted: int = 0
+    fallbacks: tuple[str, ...] = ()

@@ -13,15 +13,18 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spec import execute
 from spec.execute import Execution, Instantiate, Outcome, Step
 from spec.plan import Rejected, Session
+
+if TYPE_CHECKING:
+    from polymerase.wasm.module import Module
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,12 @@ def refusals() -> Iterator[None]:
         raise Rejected("internal", f"{type(error).__name__}: {error}") from error
 
 
+def interpreted(engine: str, module: Module) -> range:
+    """The functions that are interpreted: none, all ("interp") or every second one ("mixed")."""
+    defined = range(module.imported_funcs, len(module.func_types))
+    return {"aot": range(0), "interp": defined, "mixed": defined[::2]}[engine]
+
+
 class AotSession:
     """Compiled in memory, interpreted ("interp"), or every second function interpreted ("mixed"); in this process."""
 
@@ -100,10 +109,9 @@ class AotSession:
         with alarm(self.timeout), refusals():
             module = driver.load(data)
             # All of it now: what is refused is known before the run.
-            defined = range(module.imported_funcs, len(module.func_types))
-            interpreted = {"aot": (), "interp": defined, "mixed": defined[::2]}[self.engine]
-            info, code = driver.compile_mixed(module, self.options, frozenset(interpreted))
-            for i in interpreted:
+            chosen = interpreted(self.engine, module)
+            info, code = driver.compile_mixed(module, self.options, frozenset(chosen))
+            for i in chosen:
                 code.bodies.code(i)
         self.modules.append(partial(instantiate, info, code, blob=driver.data_blob(module)))
         return len(self.modules) - 1
@@ -198,6 +206,7 @@ class PackageSession:
         from polymerase.options import Options
 
         self.worker = worker
+        self.engine = settings.engine
         self.options: Any = Options(opt_level=settings.opt_level, target=worker.target)  # type: ignore[arg-type]
         worker.scripts += 1
         self.timeout = settings.timeout
@@ -215,7 +224,9 @@ class PackageSession:
 
         name = f"{self.prefix}{len(self.packages)}"
         with alarm(self.timeout), refusals():
-            driver.compile_package(driver.load(data), self.worker.folder / name, self.options)
+            module = driver.load(data)
+            options = replace(self.options, interpret=tuple(map(str, interpreted(self.engine, module))))
+            driver.compile_package(module, self.worker.folder / name, options)
         self.packages.append(name)
         return len(self.packages) - 1
 

@@ -18,6 +18,7 @@ from polymerase.emit.files import cut, shown
 from polymerase.emit.module import Emitter, code_filename, compile_statements, frame_slots
 from polymerase.emit.names import original_names
 from polymerase.emit.source import LineMap, Source, line_map_of
+from polymerase.errors import InternalError, UnsupportedError, fallback_message
 from polymerase.ir.nodes import Func
 from polymerase.options import Options
 from polymerase.wasm.module import Module
@@ -29,6 +30,16 @@ _LEGEND = """\
 # the word), mem0, table0, globals (g0), imported functions and those of other files. p0 is a parameter, v1 a local
 # variable, t2 a temporary one, br3 says where to go on after a loop. `while True:` that ends in `break` runs once.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """What a module's functions are written from: `ir(n)` is the IR of defined function number `n`, `body(i)` the
+    prepared body, as JSON, of function `i` of the index space; `interpreted` those that are not to be compiled."""
+
+    ir: Callable[[int], Func]
+    body: Callable[[int], str]
+    interpreted: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +69,23 @@ class Piece(NamedTuple):
     slots: int  # see module.frame_slots
 
 
+class Interpreted(NamedTuple):
+    """A function for the interpreter: its prepared body as JSON, and why it is not compiled, "" if nobody wanted it."""
+
+    i: int
+    body: str
+    why: str
+
+
+class Made(NamedTuple):
+    """Functions as Pieces by target, and those for the interpreter."""
+
+    pieces: dict[str, list[Piece]]
+    interpreted: list[Interpreted]
+
+
 class Functions(NamedTuple):
-    """A task: the defined functions `start` to `stop`, for all targets. Its result is their Pieces by target."""
+    """A task: the defined functions `start` to `stop`, for all targets. Its result is a Made."""
 
     start: int
     stop: int
@@ -81,13 +107,12 @@ class Written(NamedTuple):
 
 
 class Writer:
-    """Does the tasks of one process. `lowered(n)` is the IR of defined function number `n`; `spools` is the folder for
-    spool files, `package` the one for chunks."""
+    """Does the tasks of one process; `spools` is the folder for spool files, `package` the one for chunks."""
 
     def __init__(
         self,
         module: Module,
-        lowered: Callable[[int], Func],
+        functions: Lowered,
         targets: tuple[str, ...],
         header: str,
         runtime: str,
@@ -95,7 +120,9 @@ class Writer:
         spools: Path,
         package: Path,
     ) -> None:
-        self.lowered = lowered
+        self.functions = functions
+        self.module = module
+        self.fallback = options.fallback or "error"
         self.emitters = {target: Emitter(module, target, options.controls) for target in targets}
         self.names = original_names(module)
         self.header = header
@@ -106,18 +133,37 @@ class Writer:
         self.file: BinaryIO | None = None
         self.at = 0
 
-    def __call__(self, task: Functions | Chunk) -> dict[str, list[Piece]] | Written:
+    def __call__(self, task: Functions | Chunk) -> Made | Written:
         if isinstance(task, Chunk):
             return self.chunk(task)
-        pieces: dict[str, list[Piece]] = {target: [] for target in self.emitters}
+        made = Made({target: [] for target in self.emitters}, [])
         if self.file is None:
             self.file = open(self.spool, "wb")
         for n in range(task.start, task.stop):
-            f = self.lowered(n)
-            for target, emitter in self.emitters.items():
-                pieces[target].append(self._function(emitter, f, self.file))
+            i = self.module.imported_funcs + n
+            if i in self.functions.interpreted:
+                made.interpreted.append(Interpreted(i, self.functions.body(i), ""))
+                continue
+            try:
+                f = self.functions.ir(n)
+                written = [self._function(emitter, f, self.file) for emitter in self.emitters.values()]
+            except (UnsupportedError, InternalError) as e:
+                made.interpreted.append(self._fallen_back(i, e))
+                continue
+            for target, piece in zip(self.emitters, written, strict=True):
+                made.pieces[target].append(piece)
         self.file.flush()  # for other processes to read
-        return pieces
+        return made
+
+    def _fallen_back(self, i: int, e: UnsupportedError | InternalError) -> Interpreted:
+        """Function `i`, which cannot be compiled for the reason `e`: raises that unless it may be interpreted."""
+        if self.fallback == "error":
+            raise e
+        try:
+            body = self.functions.body(i)
+        except UnsupportedError:
+            raise e from None  # what neither does
+        return Interpreted(i, body, fallback_message(e, e.where.file or "<module>", i, self.names.get(i)))
 
     def _function(self, emitter: Emitter, f: Func, file: BinaryIO) -> Piece:
         spell = emitter.spell

@@ -166,6 +166,13 @@ class Module:
 
         return decode, (self.data, self.file)
 
+    def functions_named(self, text: str) -> list[int]:
+        """The defined functions that are meant by `text`: an index or a name of the name section, else an export."""
+        first = self.imported_funcs
+        defined = range(first, len(self.func_types))
+        found = [i for i in defined if text == str(i) or text == self.names.funcs.get(i)]
+        return found or [e.index for e in self.exports if e.kind == "func" and e.name == text and e.index >= first]
+
     def func_type(self, i: int) -> FuncType:
         """The type of function `i` of the function index space."""
         return self.types[self.func_types[i]]

@@ -199,7 +199,9 @@ class Memory:
 
     def expose(self) -> None:
         """Make the views attributes, `memory.u32`, now and whenever they change: for the interpreter."""
-        if not _PYPY:
+        if _PYPY:
+            self.u8 = self.data
+        else:
             for name, view in self.views().items():
                 setattr(self, name, view)
 

@@ -7,6 +7,7 @@ as any module's; it is executed in the namespace of each instance that calls one
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from .border import deep_stack
 from .chunks import ChunkFile
 from .instance import Instance, instantiate
+from .interpreter import Bodies, Body, Machine
 from .limits import Limits, require_limits
 from .link import Imports
 from .loading import is_loaded, make_stub
@@ -50,6 +52,11 @@ class Package:
         self._chunk_of: dict[int, ChunkFile] = {}  # by function
         self._files: dict[str, tuple[list[int], list[int]]] = {}  # of chunks, what _parse_lines gives
         self._blob: bytes | None = None
+        imported = sum(i.kind == "func" for i in info.imports)
+        compiled = frozenset(i for funcs in chunks.values() for i in funcs)
+        self._interpreted = frozenset(range(imported, len(info.funcs))) - compiled
+        self._bodies_text: bytes | None = None
+        self._bodies = Bodies(info, self._body) if self._interpreted else None
         self._default: Instance | None = None
         self._lock = threading.RLock()
 
@@ -124,6 +131,9 @@ class Package:
     def bind(self, namespace: dict[str, Any]) -> None:
         """Define the functions in `namespace`: all if there is one chunk, else stubs that load them: see chunks.py."""
         namespace["__package__"] = self.name  # chunks import the runtime relative to it
+        if self._bodies is not None:
+            instance = namespace["instance"]
+            instance.machine = Machine(instance, self._bodies, self._interpreted)
         if len(self.chunks) < 2:
             for chunk in self.chunks:
                 exec(self._code(chunk), namespace)
@@ -142,6 +152,18 @@ class Package:
                 for chunk, funcs in self.chunks.items():
                     self._chunk_of.update(dict.fromkeys(funcs, ChunkFile(self.name, chunk, self.info.digest)))
             self._chunk_of[i].define(namespace["__polymerase__"], i)
+
+    def _body(self, i: int) -> Body:
+        """The prepared body of a function that is interpreted."""
+        if self._bodies_text is None:
+            self._bodies_text = b"\n" + self._read("_bodies")
+        text = self._bodies_text
+        key = b"\n%d " % i
+        start = text.find(key)
+        if start < 0:
+            raise ImportError(f"{self.name}: _bodies has no function {i}")
+        body: Body = _tuples(json.loads(text[start + len(key) : text.find(b"\n", start + 1)]))
+        return body
 
     def _code(self, chunk: str) -> CodeType:
         code = self._codes.get(chunk)
@@ -208,6 +230,11 @@ class Package:
             print(f"{self.name}: {e}", file=sys.stderr)
             return 1
         return 0
+
+
+def _tuples(value: Any) -> Any:
+    """Lists, as JSON has them, as the tuples that they were."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _parse_lines(text: bytes, file: str) -> tuple[list[int], list[int]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ import wasmtime
 
 import polymerase
 from polymerase import driver
+from polymerase.emit.chunks import Writer
 from polymerase.errors import InternalError, LinkError, UnsupportedError, Where
 from polymerase.options import ENGINES, Engine, Options
 from polymerase_runtime import interpreter
@@ -233,7 +236,7 @@ def test_what_cannot_be_compiled_is_interpreted_with_a_warning() -> None:
 @pytest.mark.usefixtures("bad_emitter")
 def test_fallback_may_be_silent_or_an_error() -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", polymerase.FallbackWarning)
         assert 3 == module(TWO, Options(fallback="silent")).instantiate(engine="aot").exports.both()
     exports = module(TWO, Options(fallback="error")).instantiate(engine="aot").exports
     assert 1 == exports.good()
@@ -341,3 +344,83 @@ def test_out_of_fuel_the_guest_is_suspended_and_goes_on_when_refuelled() -> None
     assert sum(range(101)) == result
     assert times > 5
     assert whole.fuel_used == instance.fuel_used
+
+
+# --- Packages
+
+
+def imported(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(folder))
+    return importlib.import_module(name)
+
+
+@pytest.mark.parametrize("interpret", [("a",), ("b", "two"), ("*",)])
+@pytest.mark.parametrize("target", ["cpython", "both"])
+def test_packages_hold_functions_that_are_interpreted(
+    interpret: tuple[str, ...], target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"mixed_{len(interpret)}{target}{'all' if interpret == ('*',) else ''}_py"
+    summary = polymerase.compile_package(module(CALLS), tmp_path / name, interpret=interpret, target=target)
+    assert (6 if interpret == ("*",) else len(interpret)) == summary.interpreted
+    package = imported(tmp_path, name, monkeypatch)
+
+    def host(n: int) -> Any:
+        return instance.exports.trap(n) if n < 5 else n * 3
+
+    instance = package.instantiate({"env": {"host": host}})
+    exports = instance.exports
+    assert [100, 201, 103] == [exports.a(n) for n in range(3)]
+    assert (21, 7) == exports.pair(7)
+    with pytest.raises(package.Trap, match="integer divide by zero") as caught:
+        exports.trap(3)
+    assert [5, 6, 5, 6] == [frame.func for frame in caught.value.frames]
+
+
+def test_packages_of_interpreted_functions_can_be_suspended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def host(n: int) -> int:
+        raise polymerase.Suspend
+
+    polymerase.compile_package(module(CALLS), tmp_path / "suspend_py", interpret=("*",))
+    package = imported(tmp_path, "suspend_py", monkeypatch)
+    instance = package.instantiate({"env": {"host": host}})
+    with pytest.raises(polymerase.Suspended):
+        instance.exports.pair(7)
+    again = package.restore(instance.snapshot(), {"env": {"host": host}})
+    assert (9, 7) == again.resume(9) == instance.resume(9)
+
+
+@pytest.fixture
+def bad_writer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text of function 1 cannot be made."""
+    function = Writer._function
+
+    def refuse(self: Writer, emitter: Any, f: Any, file: Any) -> Any:
+        if f.i == 1:
+            raise InternalError("emit", "too odd", Where("test.wasm", 1, "bad", 7))
+        return function(self, emitter, f, file)
+
+    monkeypatch.setattr(Writer, "_function", refuse)
+
+
+@pytest.mark.usefixtures("bad_writer")
+def test_compile_fails_or_falls_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InternalError, match='func 1 "bad": internal error in emit'):
+        polymerase.compile_package(module(TWO), tmp_path / "no_py")
+    assert [] == list(tmp_path.iterdir())
+    with pytest.warns(polymerase.FallbackWarning, match='test.wasm: func 1 "bad" is interpreted: internal error'):
+        summary = polymerase.compile_package(module(TWO), tmp_path / "warned_py", fallback="warn")
+    assert (3, 1) == (summary.functions, summary.interpreted)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", polymerase.FallbackWarning)
+        polymerase.compile_package(module(TWO), tmp_path / "silent_py", fallback="silent")
+    for name in ("warned_py", "silent_py"):
+        package = imported(tmp_path, name, monkeypatch)
+        assert (1, 2, 3) == (package.good(), package.bad(), package.both())
+
+
+def test_what_neither_engine_does_fails_whatever_the_fallback(tmp_path: Path) -> None:
+    text = '(module (func $v (export "v") (result i32) v128.const i64x2 1 2 i32x4.extract_lane 0))'
+    for fallback in ("error", "warn", "silent"):
+        with pytest.raises(UnsupportedError, match='func 0 "v": simd is not compiled yet'):
+            polymerase.compile_package(module(text), tmp_path / "v_py", fallback=fallback)
+    assert [] == list(tmp_path.iterdir())

@@ -12,6 +12,7 @@ import pytest
 
 import polymerase_runtime
 from polymerase import driver
+from polymerase.emit.chunks import Lowered
 from polymerase.emit.module import blob, compile_in_memory
 from polymerase.emit.package import write_package
 from polymerase.options import Options
@@ -91,7 +92,7 @@ def test_nothing_in_the_input_reaches_a_limit_of_python(
     info, code = compile_in_memory(module, funcs.__getitem__, options)
     assert expected == polymerase_runtime.instantiate(info, code, blob=blob(module)).exports.f(argument)
 
-    write_package(module, funcs.__getitem__, tmp_path / "limits_py", options)
+    write_package(module, Lowered(funcs.__getitem__, str, frozenset()), tmp_path / "limits_py", options)
     monkeypatch.syspath_prepend(tmp_path)
     importlib.invalidate_caches()
     try:

@@ -22,6 +22,7 @@ import polymerase
 import polymerase_runtime
 from polymerase import driver
 from polymerase.emit import chunks, package
+from polymerase.emit.chunks import Lowered
 from polymerase.emit.module import blob, compile_in_memory
 from polymerase.emit.package import write_package
 from polymerase.errors import PolymeraseError, UnsupportedError
@@ -89,7 +90,7 @@ def write(wat: Callable[[str], bytes], tmp_path: Path) -> Callable[..., Path]:
 
     def write(text: str, name: str = "made", **options: Any) -> Path:
         module = driver.load(wat(text), "fib.wasm")
-        write_package(module, lowered(module), tmp_path / name, Options(**options))
+        write_package(module, Lowered(lowered(module), str, frozenset()), tmp_path / name, Options(**options))
         return tmp_path / name
 
     return write
@@ -219,7 +220,7 @@ def test_the_first_function_that_fails_is_the_error(
         raise UnsupportedError(f"function {n}", feature="such functions")
 
     with pytest.raises(UnsupportedError, match="function 0"):
-        write_package(module, fails, tmp_path / "made", Options(), jobs=jobs)
+        write_package(module, Lowered(fails, str, frozenset()), tmp_path / "made", Options(), jobs=jobs)
     assert [] == os.listdir(tmp_path)
 
 
@@ -230,7 +231,7 @@ def test_a_process_that_dies_leaves_the_old_package(
     before = contents(folder)
     module = driver.load(wat(CALLS), "fib.wasm")
     with pytest.raises(polymerase.PolymeraseError, match="worker process ended before .*killed by signal 9"):
-        write_package(module, lambda n: os.kill(os.getpid(), 9), folder, Options(), jobs=2)
+        write_package(module, Lowered(lambda n: os.kill(os.getpid(), 9), str, frozenset()), folder, Options(), jobs=2)
     assert before == contents(folder)
     assert ["made"] == sorted(os.listdir(tmp_path))
 
@@ -346,7 +347,7 @@ def test_a_failed_compilation_leaves_the_old_package(
         raise RuntimeError("half way")
 
     with pytest.raises(RuntimeError):
-        write_package(module, fails, folder, Options())
+        write_package(module, Lowered(fails, str, frozenset()), folder, Options())
     rename = os.rename
 
     def no_rename(a: Any, b: Any) -> None:
@@ -356,7 +357,7 @@ def test_a_failed_compilation_leaves_the_old_package(
 
     monkeypatch.setattr(os, "rename", no_rename)
     with pytest.raises(OSError, match="disk full"):
-        write_package(module, lowered(module), folder, Options())
+        write_package(module, Lowered(lowered(module), str, frozenset()), folder, Options())
     assert before == contents(folder)
     assert ["made"] == sorted(os.listdir(tmp_path))
 
