@@ -26,6 +26,7 @@ from sys import getrecursionlimit, setrecursionlimit
 from threading import get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional
+from weakref import ref
 
 from .traps import (
     DIVIDE_BY_ZERO,
@@ -45,6 +46,7 @@ from .traps import (
 
 if TYPE_CHECKING:
     from .func import Func
+    from .instance import Instance
 
 __polymerase_helper__ = True  # a call that fails on entry, for want of stack, is the guest's
 
@@ -123,6 +125,7 @@ class _State:
 
 RAISED = 1
 KEPT = 2
+revive: Callable[[Guard], None] = bool  # type: ignore[assignment]  # interrupts.py puts its own here
 state = _State()
 _free: list[None] = [None]  # empty for state.held
 take = _free.pop
@@ -139,22 +142,26 @@ _MERGED = -1
 class Guard:
     """Lets one thread at a time into an instance. Threads by their idents, 0 for none."""
 
-    __slots__ = ("into", "level", "owner", "sharer")
+    __slots__ = ("into", "level", "members", "owner", "sharer", "stopped")
 
     def __init__(self) -> None:
         self.owner = 0  # the thread that holds it, if that is the owner
         self.sharer = 0  # … if it is a sharer; _MERGED: look at `into`
         self.level = 0  # how many calls that thread was in already
         self.into: Guard | None = None
+        self.members: list[ref[Instance]] = []  # the instances that share it
+        # What `interrupt` stops (see interrupts.py): the thread, and the namespaces in which `running` is False.
+        self.stopped: tuple[int, list[dict[str, Any]]] | None = None
 
     @property
     def thread(self) -> int:
         """The thread that holds the guard now."""
-        guard = _root(self)
+        guard = root(self)
         return guard.owner or guard.sharer
 
 
-def _root(guard: Guard) -> Guard:
+def root(guard: Guard) -> Guard:
+    """The guard that stands for `guard` since instances were linked."""
     while guard.into is not None:
         guard = guard.into
     return guard
@@ -164,7 +171,7 @@ def join(a: Guard, b: Guard) -> Guard:
     """Make one of two guards, and return it. BusyError if one of them is held by another thread."""
     me = get_ident()
     with _lock:
-        a, b = _root(a), _root(b)
+        a, b = root(a), root(b)
         if a is b:
             return a
         if (b.owner or b.sharer) and (not (a.owner or a.sharer) or b.level < a.level):
@@ -176,6 +183,7 @@ def join(a: Guard, b: Guard) -> Guard:
                 b.sharer = sharer
                 raise BusyError(f"cannot link instances: a call is running in {_named(thread)}")
         b.into = a
+        a.members = [member for member in (*a.members, *b.members) if member() is not None]
         return a
 
 
@@ -228,7 +236,7 @@ def enter(f: Func, me: int) -> Entered | None:
 def _hold(f: Func, me: int) -> Guard | None:
     """The guard of `f`, now held by the owner, while sharers may want it; None if it was already."""
     with _lock:
-        guard = f.guard = _root(_guard(f))
+        guard = f.guard = root(_guard(f))
         if guard.owner == me:
             return None
         if guard.sharer:
@@ -255,7 +263,7 @@ def _share(f: Func, me: int, most: int) -> Entered | None:
         raise Trap(STACK_EXHAUSTED)
     first = None
     with _lock:
-        guard = f.guard = _root(_guard(f))
+        guard = f.guard = root(_guard(f))
         if guard.sharer != me:
             if guard.sharer:
                 raise _busy(f, guard.sharer)
@@ -322,6 +330,8 @@ def leave(entered: Entered) -> None:
         state.nested -= 1
         if guard is not None:
             guard.owner = guard.level = 0
+            if guard.stopped is not None:
+                revive(guard)
         if limit:
             restore(limit)
         return
@@ -331,6 +341,8 @@ def leave(entered: Entered) -> None:
             _unshare(guard)
         elif guard is not None and guard.sharer != _MERGED:
             guard.sharer = guard.level = 0
+    if guard is not None and guard.stopped is not None:
+        revive(guard)
 
 
 def is_outermost() -> bool:

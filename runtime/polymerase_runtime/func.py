@@ -33,6 +33,7 @@ from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Callable
 
 from . import border
+from .interrupts import timed
 from .numeric import f32_round
 from .traps import quoted
 from .types import FuncType
@@ -92,8 +93,16 @@ class Func:
     def __call__(self, *args: Any) -> Any:
         """Specialise this object to its signature, then call."""
         self.limit = min(self.depth, border._limit)
-        self.__class__ = _call_class(self.type, "host" if self.guard is None else "leaf" if is_leaf(self.raw) else "")
+        self.__class__ = _call_class(self.type, self._kind())
         return self(*args)
+
+    def _kind(self) -> str:
+        """How it is called: see _generate_class."""
+        if self.instance is None:
+            return "host"
+        if self.instance.limits.deadline is not None:
+            return "timed"
+        return "leaf" if is_leaf(self.raw) else ""
 
     def rebind(self, raw: Raw) -> None:
         """Call `raw` from now on."""
@@ -132,7 +141,7 @@ class _Generic(Func):
         if entered is None:
             return border.deep_stack(rerun, self, args)
         try:
-            result = self.raw(*args)
+            result = timed(self, *args) if self._kind() == "timed" else self.raw(*args)
         except Exception as e:
             error = border.translate(e, border.is_outermost())
             if error is None:
@@ -154,7 +163,7 @@ _classes: dict[tuple[FuncType, str], type[Func]] = {}
 
 # Names that a compiled function may use and be one that calls nothing but the runtime: views, globals, segments; a
 # stub that loads the function uses others.
-_STATE = re.compile(r"([usf]\d+|data)(_m\d+)?|g\d+\w*|(mem|table|data_seg|elem_seg)\d+|value|instance")
+_STATE = re.compile(r"([usf]\d+|data)(_m\d+)?|g\d+\w*|(mem|table|data_seg|elem_seg)\d+|value|instance|running")
 _BUILTINS = frozenset(("abs", "bytes", "float", "int", "len", "max", "min", "range"))
 
 
@@ -176,16 +185,19 @@ def _call_class(t: FuncType, kind: str) -> type[Func]:
 
 
 def _generate_class(t: FuncType, kind: str) -> type[Func]:
-    """The Func class of a signature. `kind`: "leaf" of functions that call no other, "host" of those of no instance."""
+    """The Func class of a signature. `kind`: "leaf" of functions that call no other, "host" of those of no instance,
+    "timed" of those whose calls have a deadline."""
     names = [f"a{i}" for i in range(len(t.params))]
     assigned = "".join(f"{a}, " for a in names)
     results = [_result(r, f"r[{i}]" if len(t.results) > 1 else "r") for i, r in enumerate(t.results)]
+    raw = "timed(self, " if kind == "timed" else "self.raw("
     words = {
+        "RAW": raw,
         "PARAMS": assigned.replace(",", "=MISSING,") + "/, " * bool(names),
         "ALL": f"({assigned}*rest)" if names else "rest",
         "TESTS": " or ".join(["rest", *(_test(p, a) for p, a in zip(t.params, names))]),
         "ASSIGN": f"{assigned}= " if names else "",
-        "CALL": f"r = self.raw({', '.join(_argument(p, a) for p, a in zip(t.params, names))})",
+        "CALL": f"r = {raw}{', '.join(_argument(p, a) for p, a in zip(t.params, names))})",
         "AGAIN": ", ".join(["self.again(me", *(_argument(p, a) for p, a in zip(t.params, names))]) + ")",
         "NAMES": ", ".join(names),
         "TUPLE": f"({assigned})",
@@ -194,7 +206,14 @@ def _generate_class(t: FuncType, kind: str) -> type[Func]:
         "RELEASE": border.RELEASE,
     }
     call = _CHECK + (_HOST if kind == "host" else _LEAF if kind == "leaf" else _BODY)
-    scope = {"MISSING": MISSING, "arguments": arguments, "f32_round": f32_round, "rerun": rerun, "to_f32": to_f32}
+    scope = {
+        "MISSING": MISSING,
+        "arguments": arguments,
+        "f32_round": f32_round,
+        "rerun": rerun,
+        "timed": timed,
+        "to_f32": to_f32,
+    }
     methods = {
         name: _define(re.sub(r"\b[A-Z]{3,}\b", lambda m: words.get(m.group(), m.group()), source), name, scope)
         for name, source in (("__call__", call), ("again", _AGAIN))
@@ -234,6 +253,8 @@ _LEAF = """
         return VALUE
     finally:
         state.mode = guard.owner = 0
+        if guard.stopped is not None:
+            revive(guard)
         if state.sharers:
             hand_over(0)
         else:
@@ -267,6 +288,8 @@ _BODY = f"""
         return VALUE
     finally:
         state.mode = guard.owner = 0
+        if guard.stopped is not None:
+            revive(guard)
         if state.sharers:
             hand_over(limit)
         else:
@@ -285,7 +308,7 @@ def again(self, me, NAMES):
     if entered is None:
         return deep_stack(rerun, self, TUPLE)
     try:
-        r = self.raw(NAMES)
+        r = RAW NAMES)
     except Exception as e:
         error = translate(e, is_outermost())
         if error is None:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol, cast
+from weakref import ref
 
 from . import controls as _controls
 from . import memory as _memory
@@ -20,6 +21,7 @@ from . import table as _table
 from .border import Guard, depth_of, join, lower
 from .func import Func
 from .globals import Global, GlobalCell
+from .interrupts import interrupt
 from .limits import UNLIMITED, Limits, Sizes
 from .link import Imports, ImportSource, resolve, sources
 from .memory import Memory
@@ -127,6 +129,8 @@ class Instance:
         self.depth = depth_of(info.frame_slots)
         self.meter: _controls.Meter | None = None  # with metered code
         self.guard = Guard()
+        self.guard.members.append(ref(self))
+        self.watch: Any = None  # of the call that is under a deadline: see interrupts.py
         self._funcs: dict[int, Func] = {}
         self.machine: Machine | None = None  # the interpreter, if functions are interpreted
 
@@ -195,6 +199,27 @@ class Instance:
     def fuel_used(self) -> int | None:
         """Units charged since the instance was made; None if it is not metered."""
         return _controls.fuel_used(self)
+
+    def interrupt(self, *, suspend: bool = False) -> bool:
+        """Stop the call that runs in this instance, or in one linked with it by imports of functions or tables: within
+        100 ms it raises Trap "interrupt", or Suspended if `suspend`, which needs the interpreter. From any thread, or a
+        signal handler. Returns whether a call was running; if none was, nothing happens, and a later call is not
+        stopped. A call that ends by itself in the meantime is not stopped either; one that is in a host function is
+        stopped when that returns.
+
+        Raises PolymeraseError if the code does not look: without `Limits.interruptible`, or a package that was compiled
+        without --interruptible.
+        """
+        if not (_controls.is_interruptible(self.info) or getattr(self.code, "can_suspend", False)):
+            raise PolymeraseError(f"{quoted(self.info.name)} cannot be interrupted: compiled without --interruptible")
+        if suspend and (self.machine is None or not getattr(self.code, "can_suspend", False)):
+            raise PolymeraseError('compiled code cannot be suspended: it needs engine="interp"')
+        if suspend and self.machine is not None:
+            self.machine.stopping = True
+        stopped = interrupt(self)
+        if suspend and not stopped and self.machine is not None:
+            self.machine.stopping = False
+        return stopped
 
     def charge(self, units: int) -> None:
         """Take `units` of fuel, for work that a host function does. Nothing happens if the instance is not metered.
