@@ -355,6 +355,7 @@ class Machine:
         self.memory: Any = None
         self.left = SLICE
         self.metered = "fuel" in instance.info.controls
+        self.free = self.metered and "polls" in instance.info.controls  # a loop may cost nothing
         self.counted = "depth" in instance.info.controls
         self.suspended: Suspension | None = None
         self.stopping = False
@@ -432,6 +433,7 @@ class Machine:
         depth: int = namespace["depth"]  # see controls.py; less by what is on the stack here
         slots: int = namespace["slots"]
         before = depth, slots
+        free = self.free
         segments = code.segments
         kind: Any
         x: Any
@@ -447,7 +449,7 @@ class Machine:
                     raise Trap(STACK_EXHAUSTED)
             while True:
                 kind, cost, ops, x = segments[pc]
-                if left < cost:
+                if left < cost or free and not namespace["running"]:
                     kind = LOOK
                     left = self._look(left, cost, code, pc)
                     continue
