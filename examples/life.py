@@ -29,7 +29,7 @@ GLOBALS = {"__life_magic": 424}
 
 
 def resolve(module: str, name: str, wanted: object) -> object:
-    """What a module gets that imports `name` of `module`; LookupError if there is none."""
+    """What a module gets that imports `name` of `module`; LookupError is a LinkError that names it."""
     kind = "func" if isinstance(wanted, FuncType) else "global"
     print(f"Resolve {kind}: {module} {name}")
     return {"env": FUNCTIONS if kind == "func" else GLOBALS}[module][name]
@@ -56,10 +56,7 @@ def main() -> None:
     if options.polymerase:
         print("[Polymerase] Compilation started.")
     engine = "aot" if options.polymerase else "interp"
-    imports: dict[str, dict[str, object]] = {}
-    for wanted in module.imports:
-        imports.setdefault(wanted.module, {})[wanted.name] = resolve(wanted.module, wanted.name, wanted.type)
-    instance = module.instantiate(imports, engine=engine, limits=Limits(floats=not options.no_fp))
+    instance = module.instantiate(resolve, engine=engine, limits=Limits(floats=not options.no_fp))
     if options.polymerase:
         print(f"[Polymerase] Compilation finished successfully in {time.perf_counter() - start:.3f} s.")
 

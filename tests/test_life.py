@@ -361,6 +361,24 @@ def test_enable_jit() -> None:
         Limits(jit=True)  # type: ignore[call-arg]
 
 
+def test_memory_pages(call: Call, kit: Module, kit_file: Path) -> None:
+    """VMConfig.MaxMemoryPages"""
+    grow = kit.instantiate(limits=Limits(memory_pages=2)).exports.grow
+    assert [1, -1] == [grow(1), grow(1)]
+    with pytest.raises(polymerase.PolymeraseError, match="memory_pages"):
+        kit.instantiate(limits=Limits(memory_pages=0))
+    assert "-1\n" == call("run", "--max-memory", "1", "--entry", "grow", kit_file, "1").out
+
+
+def test_table_elements(call: Call, kit: Module, kit_file: Path) -> None:
+    """VMConfig.MaxTableSize"""
+    grow = kit.instantiate(limits=Limits(table_elements=4)).exports.grow_table
+    assert [3, -1] == [grow(1), grow(1)]
+    with pytest.raises(polymerase.PolymeraseError, match="table_elements"):
+        kit.instantiate(limits=Limits(table_elements=2))
+    assert "-1\n" == call("run", "--max-table", "3", "--entry", "grow_table", kit_file, "1").out
+
+
 def test_value_slots(call: Call, kit: Module, kit_file: Path) -> None:
     """VMConfig.MaxValueSlots"""
     instance = kit.instantiate(limits=Limits(value_slots=100))
@@ -597,6 +615,21 @@ def test_own_validator() -> None:
 
 
 # Imports
+
+
+def test_imports_of_every_form(host: Module, wat: Wat) -> None:
+    """ImportResolver"""
+    asked = []
+
+    def resolve(module: str, name: str, wanted: object) -> object:
+        asked.append((module, name, str(wanted)))
+        return lambda x: x * 10
+
+    other = Module(wat('(module (func (export "ask") (param i32) (result i32) (i32.const 21)))')).instantiate()
+    mapping = {"env": {"ask": lambda x: x}}
+    given = (mapping, {"env": other}, resolve)
+    assert [3, 42, 30] == [host.instantiate(imports).exports.twice(1) for imports in given]
+    assert [("env", "ask", "[i32] -> [i32]")] == asked
 
 
 def test_resolved_at_link_time(host: Module) -> None:
@@ -840,6 +873,13 @@ def test_code_of_instance(call: Call, kit_file: Path) -> None:
 def test_imports_of_instance(host: Module) -> None:
     """VirtualMachine.FunctionImports"""
     assert ["ask"] == [i.name for i in host.imports]
+
+
+def test_resolver_of_instance(host: Module) -> None:
+    """VirtualMachine.ImportResolver"""
+    asked: list[str] = []
+    instance = host.instantiate(lambda module, name, wanted: asked.append(name) or (lambda x: x))
+    assert (3, 5, ["ask"]) == (instance.exports.twice(1), instance.exports.twice(2), asked)
 
 
 def test_compile_from_instance(package: ModuleType) -> None:
@@ -1180,6 +1220,13 @@ def test_floats_refused(wat: Wat) -> None:
     """wasm: floating point disabled"""
     with pytest.raises(polymerase.UnsupportedError):
         Module(wat(FLOATS)).instantiate(limits=Limits(floats=False))
+
+
+def test_too_large(kit: Module) -> None:
+    """max memory exceeded"""
+    for limits in (Limits(memory_pages=0), Limits(table_elements=2)):
+        with pytest.raises(polymerase.PolymeraseError):
+            kit.instantiate(limits=limits)
 
 
 def test_growing_too_far(kit: Module) -> None:
