@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from polymerase.cache import Cache
 from polymerase.code import LazyCode, controls_for
 from polymerase.engine import Engines
-from polymerase.errors import FallbackWarning, LinkError, quote
+from polymerase.errors import FallbackWarning, LinkError, SnapshotError, quote
 from polymerase.options import ENGINES, Controls, Engine, Options, Progress, Summary
 from polymerase.stored import Outline, StoredModule
 from polymerase_runtime import (
@@ -97,6 +97,7 @@ __all__ = [
     "inspect",
     "run_command",
     "run_entry",
+    "run_restored",
 ]
 
 DEFAULT_ENGINE: Engine = "aot"
@@ -366,6 +367,46 @@ def run_entry(
     result = deep_stack(call)
     count = len(exported_func(module, entry).results)
     return (result,) if count == 1 else tuple(result or ())
+
+
+def run_restored(
+    module: Module,
+    data: bytes,
+    entry: str | None,
+    args: Sequence[object],
+    dirs: Mapping[str, str],
+    *,
+    engine: Engine = DEFAULT_ENGINE,
+    limits: Limits = UNLIMITED,
+    made: Callable[[Instance], object] | None = None,
+) -> tuple[tuple[object, ...], tuple[str, ...]]:
+    """Go on with the instance of `module` that `data` is a snapshot of: with its suspended call, or by calling export
+    `entry` (None: `_start`); results and their types. `limits.fuel` is how much it gets.
+
+    Raises SnapshotError, also if a call is suspended and there is an `entry`, or if it waits for what only its host
+    knows; LinkError; Trap, Exit, Suspended.
+    """
+    snapshot = Snapshot(data, keep=False)
+    if snapshot.stack is not None and entry is not None:
+        raise SnapshotError("snapshot: a call is suspended: no other can be made before it has ended")
+    if snapshot.stack is not None and snapshot.stack.awaiting:
+        raise SnapshotError("snapshot: the suspended call waits for the results of a host function")
+    wasi = Wasi(args=(module.name,), dirs=dirs, deterministic=limits.deterministic)
+
+    def call() -> tuple[Any, tuple[str, ...]]:
+        instance = module.restore(snapshot, wasi=wasi, engine=engine, limits=limits)
+        if made is not None:
+            made(instance)
+        if limits.fuel is not None:
+            instance.fuel = limits.fuel
+        if instance.suspended is not None:
+            types = instance.func(instance.suspended.entry).type.results
+            return instance.resume(), types
+        name = entry or "_start"
+        return instance.exports[name](*args), exported_func(module, name).results
+
+    result, types = deep_stack(call)
+    return (result,) if len(types) == 1 else tuple(result or ()), types
 
 
 def _preloaded(preloads: Preloads, wasi: Wasi, engine: Engine, limits: Limits) -> dict[str, Exports]:

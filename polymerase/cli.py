@@ -1,8 +1,8 @@
 """The command line: parse options, call the API, print.
 
 Exit codes: 0 done; 1 a PolymeraseError, a file that cannot be read or written, or nobody left to read the output;
-2 wrong usage; 130 interrupted; 134 the guest trapped (what a shell reports of a native program that aborts); else the
-guest's own exit code.
+2 wrong usage; 75 suspended (--suspend-to); 130 interrupted; 134 the guest trapped (what a shell reports of a native
+program that aborts); else the guest's own exit code.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -23,6 +23,7 @@ import click
 
 from polymerase import api
 from polymerase.cli_limits import control_options, limit_options
+from polymerase.cli_state import EXIT_SUSPENDED, resume_option, save, suspend_option, suspended_by_ctrl_c
 from polymerase.errors import PolymeraseError, quote
 from polymerase.options import (
     ENGINES,
@@ -179,6 +180,8 @@ def compile_(
     help="Instantiate this module first; PROG, and what is preloaded after it, may import its exports from NAME. "
     "Repeatable.",
 )
+@suspend_option
+@resume_option
 @opt_level_option
 @limit_options
 @click.option("-v", "--verbose", is_flag=True, help="Say what the cache had, and how much fuel was used.")
@@ -194,6 +197,8 @@ def run(
     env: tuple[str, ...],
     no_cache: bool,
     preloads: tuple[str, ...],
+    suspend_to: str | None,
+    resume: str | None,
     opt_level: int,
     limits: api.Limits,
     verbose: bool,
@@ -205,6 +210,15 @@ def run(
     """
     if aot and engine not in (None, "aot"):
         raise click.UsageError(f"--aot and --engine {engine} exclude each other")
+    if suspend_to is not None or resume is not None:
+        _check_state_options(
+            suspend_to, resume, entry, {"--aot": aot, "--preload": preloads, "--env": env, "ARGS": args}
+        )
+    if suspend_to is not None:
+        if engine not in (None, "interp"):
+            raise click.UsageError(f"--suspend-to needs the interpreter, not --engine {engine}")
+        if limits.fuel is not None:
+            limits = replace(limits, on_fuel="suspend")
     preopens = _preopens(dirs)
     variables = dict(_variable(text) for text in env)
     options = Options(opt_level=opt_level, fallback=fallback, interpret=_names(interpret))
@@ -222,7 +236,9 @@ def run(
         "made": instances.append,
     }
     try:
-        with _fallbacks_shown():
+        with _fallbacks_shown(), suspended_by_ctrl_c(instances) if suspend_to else nullcontext():
+            if resume is not None:
+                return _go_on(module, resume, entry, args, run_with)
             if entry is None:
                 return api.run_command(module, args, **run_with) & 0xFF
             t = api.exported_func(module, entry)
@@ -230,6 +246,13 @@ def run(
             results = api.run_entry(module, entry, values, **run_with)
     except api.Exit as e:
         return e.code & 0xFF
+    except api.Suspended:
+        assert suspend_to is not None
+        size = save(instances[-1], suspend_to)
+        click.echo(
+            f"{_printable(module.name)}: suspended into {_printable(suspend_to)}, {_count(size, 'byte')}", err=True
+        )
+        return EXIT_SUSPENDED
     except api.Trap as e:
         click.echo(f"{_printable(module.name)}: {api.format_trap(e)}", err=True)
         return EXIT_TRAP
@@ -239,6 +262,30 @@ def run(
                 click.echo(f"{_printable(module.name)}: {_count(instance.fuel_used, 'unit')} of fuel used", err=True)
     for value, result_type in zip(results, t.results, strict=True):
         click.echo(_result(value, result_type))
+    return 0
+
+
+def _check_state_options(
+    suspend_to: str | None, resume: str | None, entry: str | None, others: dict[str, object]
+) -> None:
+    """Refuse options that make no sense with --suspend-to or --resume."""
+    for option, value in others.items():
+        if not value:
+            continue
+        if suspend_to is not None and option in ("--aot", "--preload"):
+            raise click.UsageError(f"--suspend-to and {option} exclude each other")
+        if resume is not None and option != "--aot" and not (option == "ARGS" and entry is not None):
+            raise click.UsageError(f"--resume and {option} exclude each other: the program has what it had")
+
+
+def _go_on(module: api.Module, file: str, entry: str | None, args: tuple[str, ...], run_with: dict[str, Any]) -> int:
+    """`run --resume`."""
+    data = Path(file).read_bytes()
+    values = _values(args, api.exported_func(module, entry).params, entry) if entry is not None else []
+    options = {name: run_with[name] for name in ("engine", "limits", "made")}
+    results, types = api.run_restored(module, data, entry, values, run_with["dirs"], **options)
+    for value, t in zip(results, types, strict=True):
+        click.echo(_result(value, t))
     return 0
 
 

@@ -18,8 +18,9 @@ RUNTIME = ROOT / "runtime" / "polymerase_runtime"
 MAY_IMPORT = {
     "__init__": {"api", "runtime"},
     "__main__": {"cli"},
-    "cli": {"api", "cli_limits"},
+    "cli": {"api", "cli_limits", "cli_state"},
     "cli_limits": {"api"},
+    "cli_state": {"api"},
     "api": {"driver", "engine", "code", "stored", "cache", "runtime"},
     "engine": {"driver", "code", "wasm", "runtime"},
     "code": {"driver", "stored", "runtime"},
@@ -38,7 +39,12 @@ MAY_IMPORT = {
 }
 FREE = {"errors", "options", "version"}
 # Third-party packages, by the parts that may use them.
-THIRD_PARTY = {"click": {"cli", "cli_limits"}, "astor": {"emit"}, "black": {"emit"}, "platformdirs": {"cache"}}
+THIRD_PARTY = {
+    "click": {"cli", "cli_limits", "cli_state"},
+    "astor": {"emit"},
+    "black": {"emit"},
+    "platformdirs": {"cache"},
+}
 
 
 def _imports(path: Path) -> Iterator[tuple[int, str]]:
