@@ -222,7 +222,8 @@ def run(
     preopens = _preopens(dirs)
     variables = dict(_variable(text) for text in env)
     options = Options(opt_level=opt_level, fallback=fallback, interpret=_names(interpret))
-    gc.freeze()  # what was imported stays: the search for cycles need not walk it again and again
+    if hasattr(gc, "freeze"):  # what was imported stays: the search for cycles need not walk it again and again
+        gc.freeze()
     cache = False if no_cache else _cache(verbose)
     loaded = _preloads(preloads, replace(options, interpret=()), cache)
     module = api.Module.from_file(prog, options=options, cache=cache)

@@ -183,6 +183,21 @@ def test_run_fills_the_cache_and_says_so_if_asked(
     assert Done(0, "", "") == call("cache", "list")
 
 
+def test_a_program_that_the_cache_has_starts_without_the_compiler(
+    call: Call, math: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("POLYMERASE_CACHE_DIR", str(tmp_path / "cache"))
+    program = """
+import atexit, sys
+atexit.register(lambda: print(sorted(set(sys.modules) & {"astor", "polymerase.driver", "polymerase.wasm.ops"})))
+from polymerase.cli import main
+main(["run", "--aot", "--entry", "div", "math.wasm", "7", "2"])
+"""
+    command = [sys.executable, "-c", program]
+    outs = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    assert ["3\n['astor', 'polymerase.driver', 'polymerase.wasm.ops']\n", "3\n[]\n"] == outs
+
+
 def test_a_size_of_the_cache_that_makes_no_sense_is_named(
     call: Call, math: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
