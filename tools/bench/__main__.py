@@ -22,6 +22,7 @@ BOUND = 1.0  # polymerase's time over pwasm's, geometric mean, on CPython
 
 # how to install those that polymerase is compared with
 COMPETITORS = {"pwasm": "--pre pwasm", "pywasm": "pywasm", "ppci": "ppci", "wasmtime": "wasmtime"}
+INTERPRETERS = {"interp": "", "pywasm": "pywasm", "pwasm-int": "--pre pwasm"}
 
 
 def find_python(name: str) -> str:
@@ -40,7 +41,7 @@ def find_python(name: str) -> str:
 
 def start_worker(engine: str, python: str) -> Worker:
     """The engine in `python` if it runs there, a competitor otherwise in the Python that runs this."""
-    if python == sys.executable or engine in ("hand", "polymerase"):
+    if python == sys.executable or engine in ("hand", "polymerase", "interp"):
         return Worker(engine, python)
     try:
         if engine == "wasmtime":  # native code: nothing to gain
@@ -50,9 +51,9 @@ def start_worker(engine: str, python: str) -> Worker:
         return Worker(engine, sys.executable)
 
 
-def compile_package(kernel: str, wasm: Path) -> Path:
-    package = BUILD / f"bench_{kernel}"
-    api.compile_package(wasm, package, standalone=True, target="both", force=True)
+def compile_package(kernel: str, wasm: Path, interpret: tuple[str, ...] = ()) -> Path:
+    package = BUILD / f"bench_{kernel}{'_interp' if interpret else ''}"
+    api.compile_package(wasm, package, standalone=True, target="both", force=True, interpret=interpret)
     return package
 
 
@@ -65,6 +66,8 @@ def files_for(kernel: str, workers: dict[str, Worker]) -> tuple[dict[str, Path],
             files["polymerase"] = compile_package(kernel, wasm)
         except Exception as e:  # whatever it is, the table must show it
             error = f"{type(e).__name__}: {e}"
+    if "interp" in workers:
+        files["interp"] = compile_package(kernel, wasm, ("*",))
     return files, error
 
 
@@ -87,20 +90,28 @@ def show(text: str) -> None:
 )
 @click.option("--rounds", default=3, show_default=True, help="Interleaved measurements of each kernel.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the measurements to this file.")
+@click.option("--interpreters", is_flag=True, help="Measure our interpreter against those of others instead.")
 @click.option("--check", is_flag=True, help=f"Fail when polymerase takes more than {BOUND} times as long as pwasm.")
 def main(
-    python: str, only: tuple[str, ...], against: tuple[str, ...], rounds: int, json_file: Path | None, check: bool
+    python: str,
+    only: tuple[str, ...],
+    against: tuple[str, ...],
+    rounds: int,
+    json_file: Path | None,
+    interpreters: bool,
+    check: bool,
 ) -> None:
     """Measure compiled kernels against the same loops written by hand and against other engines."""
     python = find_python(python)
     workers: dict[str, Worker] = {}
-    for engine in ("hand", "polymerase", *(against or COMPETITORS)):
+    for engine in ("hand", *(INTERPRETERS if interpreters else ("polymerase", *(against or COMPETITORS)))):
         try:
             workers[engine] = start_worker(engine, python)
         except WorkerError as error:
-            if engine not in COMPETITORS:
+            package = {**COMPETITORS, **INTERPRETERS}.get(engine)
+            if not package:
                 raise click.ClickException(f"{engine}: {error}") from error
-            missing = f"not installed: pip install {COMPETITORS[engine]}"
+            missing = f"not installed: pip install {package}"
             click.echo(f"{engine}: {missing if 'ModuleNotFoundError' in str(error) else error}")
     if importlib.util.find_spec("ziglang") is None:
         raise click.ClickException("zig, which builds the kernels, is not installed: pip install ziglang")
@@ -121,7 +132,7 @@ def main(
         worker.close()
     if json_file:
         json_file.write_text(json.dumps(report.as_json(workers, timings), indent=1) + "\n")
-    ours = any(row[name].error for row in timings.values() for name in ("hand", "polymerase"))
+    ours = any(row[name].error for row in timings.values() for name in ("hand", "polymerase", "interp") if name in row)
     mean = report.geometric_mean(report.ratio(row, "polymerase", "pwasm") for row in timings.values())
     if check and (mean is None or mean[0] > BOUND):
         click.echo(f"polymerase/pwasm is to be at most {BOUND}")

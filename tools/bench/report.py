@@ -39,6 +39,7 @@ def comparisons(engines: Iterable[str]) -> list[tuple[str, str, str]]:
     columns = [(name, name, "hand") for name in engines if name != "hand"]
     if {"polymerase", "pwasm"} <= set(engines):
         columns.append(("poly/pwasm", "polymerase", "pwasm"))
+    columns += [(f"{name}/interp", name, "interp") for name in engines if "interp" in engines and name[0] == "p"]
     return columns
 
 

@@ -70,6 +70,17 @@ class Pwasm:
         return cast(Run, instance.exports.run)
 
 
+class PwasmInterpreter(Pwasm):
+    """pwasm's interpreter."""
+
+    def load(self, path: str) -> Run:
+        from pwasm import decode_module, instantiate
+
+        with open(path, "rb") as f:
+            instance = instantiate(decode_module(f.read()), mode="interpret")
+        return cast(Run, instance.exports.run)
+
+
 class Pywasm:
     """pywasm, an interpreter."""
 
@@ -123,7 +134,9 @@ class Engine(Protocol):
 ENGINES: dict[str, type[Engine]] = {
     "hand": Hand,
     "polymerase": Polymerase,
+    "interp": Polymerase,  # of a package in which every function is interpreted
     "pwasm": Pwasm,
+    "pwasm-int": PwasmInterpreter,
     "pywasm": Pywasm,
     "ppci": Ppci,
     "wasmtime": Wasmtime,
