@@ -1067,8 +1067,10 @@ def test_snapshot(kit: Module) -> None:
     assert (5, 9, b"\0ello") == (len(restored.exports["table"]), restored.exports.get(), restored.memory.read(8, 5))
 
 
-def test_restore(kit: Module, host: Module) -> None:
+def test_restore(kit: Module, host: Module, kit_file: Path, call: Call) -> None:
     """VirtualMachine.WriteSnapshot"""
+    assert 75 == call("run", "--fuel", "20", "--suspend-to", "kit.snapshot", "--entry", "fac", kit_file, "6").code
+    assert (0, "720\n") == call("run", "--resume", "kit.snapshot", kit_file)[:2]
     snapshot = suspended(kit).snapshot()
     restored = kit.restore(snapshot, engine="interp")
     restored.fuel = 1000
