@@ -406,7 +406,7 @@ class HostFunc:
 
     def cannot_take(self, n: int) -> str:
         """How many arguments a plain Python function takes if it cannot be called with `n`, besides the Caller; else,
-        and of other callables, whose signatures take 40 times as long to find out, nothing."""
+        and of other callables, whose signatures take 17 times as long to find out, nothing."""
         fn: Any = self.fn
         bound = isinstance(fn, MethodType)
         if bound:
