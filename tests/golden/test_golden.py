@@ -16,14 +16,22 @@ import pytest
 from polymerase import driver
 from polymerase.emit.module import Emitter
 from polymerase.emit.source import to_source
-from polymerase.options import Options
+from polymerase.options import Controls, Options
 from polymerase_runtime.instance import HELPERS
 
 FOLDER = Path(__file__).parent
 CASES = sorted(FOLDER.glob("*.wat"))
 MARK = ";; --- "
 # What an instance's namespace holds besides the runtime's names.
-STATE = [f"{kind}{bits}" for kind in "us" for bits in (8, 16, 32, 64)] + ["f32", "f64", "data", "table0_t0"]
+STATE = [f"{kind}{bits}" for kind in "us" for bits in (8, 16, 32, 64)] + [
+    "f32",
+    "f64",
+    "data",
+    "table0_t0",
+    "instance",
+    "running",
+    "fuel",
+]
 
 
 def split(text: str) -> tuple[str, dict[str, str]]:
@@ -43,12 +51,20 @@ def joined(module: str, sections: dict[str, str]) -> str:
     return "".join(parts)
 
 
-def emitted(data: bytes, target: str) -> str:
+def controls_of(text: str) -> Controls:
+    """What a first line `;; controls: fuel, polls` asks for."""
+    line = text.partition("\n")[0]
+    words = line.removeprefix(";; controls:").replace(",", " ").split() if line.startswith(";; controls:") else []
+    fuel = driver.fuel_table(1) if "fuel" in words else None
+    return Controls(fuel=fuel, polls="polls" in words, depth="depth" in words, deterministic="deterministic" in words)
+
+
+def emitted(data: bytes, target: str, controls: Controls) -> str:
     module = driver.load(data, "golden.wasm")
-    emitter = Emitter(module, target)
+    emitter = Emitter(module, target, controls)
     body: list[ast.stmt] = []
     for n in range(len(module.codes)):
-        body += emitter.function(driver.ir_of(module, n, Options(target="both")))
+        body += emitter.function(driver.ir_of(module, n, Options(target="both", controls=controls)))
     return to_source(ast.Module(body, []))
 
 
@@ -56,7 +72,7 @@ def emitted(data: bytes, target: str) -> str:
 def test_golden(path: Path, update: bool, wat: Callable[[str], bytes]) -> None:
     text, expected = split(path.read_text())
     data = wat(text)
-    made = {target: emitted(data, target) for target in ("cpython", "pypy")}
+    made = {target: emitted(data, target, controls_of(text)) for target in ("cpython", "pypy")}
     if update:
         path.write_text(joined(text, made))
     else:
