@@ -105,7 +105,11 @@ SHOWN_NAMES = 20  # exports listed in an error
 
 
 class Module:
-    """A decoded and validated module. Its functions are compiled when they are first called, once for all instances."""
+    """A decoded and validated module. Its functions are compiled when they are first called, once for all instances.
+
+    `data` are its bytes, `name` is what errors and traces call it, `options` what it is compiled with.
+    Threads may share it.
+    """
 
     def __init__(
         self, data: bytes, name: str = "<module>", *, options: Options | None = None, cache: Cache | bool = False

@@ -109,7 +109,9 @@ class Exports(Mapping[str, Any]):
 class Instance:
     """A module's state, running in one namespace. Made by `instantiate`.
 
-    `exports` is what it offers. `info`, `code`, `namespace`, `tables`, `memories` and `globals` are the runtime's.
+    `exports` is what it offers: a mapping of names to Func, Memory, Table and Global, whose names are attributes, too.
+    `limits` is what it may use, `wasi` the Wasi that serves it, or None. One thread at a time may call it. `info`,
+    `code`, `namespace`, `tables`, `memories` and `globals` are the runtime's.
     """
 
     exports: Exports

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pdoc
+import pdoc.doc
 from markupsafe import Markup
 from pdoc import render, render_helpers
 
@@ -18,33 +19,37 @@ import polymerase
 ROOT = Path(__file__).resolve().parent.parent.parent
 FIRST = ("README.md", "tutorial.md")  # of the pages of docs/, these come first, the others by name
 
-# Attributes of public classes that are the runtime's own, or compiled code's: they change without notice.
+# What public classes have for the runtime and compiled code alone: it changes without notice. So do attributes that no
+# docstring says a word about, which are left out by themselves.
 INTERNAL = frozenset(
     {
+        "Cache.open",
+        "Cache.write",
         "Caller.__init__",
         "Func.__init__",
+        "Func.bound_depth",
         "Func.depth",
         "Func.limit",
         "Func.raw",
-        "Global.cell",
+        "Func.rebind",
         "Global.of_cell",
         "Instance.__init__",
+        "Instance.bound_depth",
         "Instance.code",
-        "Instance.depth",
         "Instance.func",
         "Instance.globals",
         "Instance.info",
-        "Instance.leaf_names",
         "Instance.memories",
         "Instance.namespace",
         "Instance.tables",
         "Memory.bind",
         "Memory.data",
+        "Memory.expose",
         "Memory.views",
         "Module.decoded",
+        "Snapshot.pieces",
         "Table.calls",
         "Table.elements",
-        "Table.type_",
         "Table.typed",
         "Table.write",
     }
@@ -85,7 +90,7 @@ def build(folder: Path) -> list[Path]:
     render.configure(
         docformat="markdown", show_source=False, search=False, template_directory=Path(__file__).resolve().parent
     )
-    render.env.globals.update(pages=pages, internal=INTERNAL)
+    render.env.globals.update(pages=pages, internal=INTERNAL | _unsaid())
     folder.mkdir(parents=True, exist_ok=True)
     pdoc.pdoc("polymerase", output_directory=folder)
     reference = folder / "polymerase.html"
@@ -98,6 +103,19 @@ def build(folder: Path) -> list[Path]:
         )
         (folder / page.href).write_text(text, encoding="utf-8")
     return sorted(folder.glob("*.html"))
+
+
+def _unsaid() -> set[str]:
+    """Attributes of public classes that neither have a docstring nor are named in that of their class. The fields of a
+    dataclass or tuple are what its constructor takes, and so are public."""
+    unsaid = set()
+    for cls in pdoc.doc.Module(polymerase).classes:
+        fields = {*getattr(cls.obj, "_fields", ()), *getattr(cls.obj, "__dataclass_fields__", ())}
+        for name, member in cls.members.items():
+            if isinstance(member, pdoc.doc.Variable) and not member.docstring and name not in fields:
+                if f"`{name}`" not in cls.docstring:
+                    unsaid.add(member.qualname)
+    return unsaid
 
 
 def _with_links(html: str) -> str:
