@@ -393,7 +393,9 @@ def default_folder() -> Path:
         return Path(given)
     from platformdirs import user_cache_path
 
-    return user_cache_path("polymerase", appauthor=False)
+    folder = user_cache_path("polymerase", appauthor=False)
+    # A user without a home would get one below the current directory: rather a place where nothing can be.
+    return folder if folder.is_absolute() else Path(os.devnull, "polymerase")
 
 
 def size_of(text: str) -> int:

@@ -315,6 +315,9 @@ def test_the_folder_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.delenv("POLYMERASE_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "y"))
     assert "polymerase" in str(Cache().folder)
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: Path("~/.cache/polymerase"))
+    assert not Cache().write(KEY, "a", b"", BLOBS)
+    assert not Path("~").exists()
 
 
 def test_clear_removes_entries_and_what_writers_left_and_nothing_else(made: Callable[..., Cache]) -> None:
