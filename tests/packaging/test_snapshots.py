@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from polymerase import Module, SnapshotError, compile_package
+from polymerase import Module, Options, SnapshotError, compile_package
 
 PROGRAM = r"""
 (module
@@ -96,9 +96,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, wat: Callable[[str], bytes]
     return folder
 
 
-def run(python: str, folder: Path, what: str, file: str) -> str:
+def run(python: str, folder: Path, what: str, file: str, script: str = "script.py") -> str:
     done = subprocess.run(
-        [python, "script.py", what, file],
+        [python, script, what, file],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": ""},
         capture_output=True,
@@ -141,3 +141,70 @@ def test_a_package_goes_on_from_the_api_and_back(folder: Path, wat: Callable[[st
         assert 42 == module.restore((folder / "package").read_bytes(), imports, wasi=wasi).exports.end()[0]
     with pytest.raises(SnapshotError, match="of another module"):
         Module(wat("(module)")).restore((folder / "package").read_bytes())
+
+
+SUSPENDS = """
+(module
+  (import "env" "ask" (func $ask (param i64) (result i64)))
+  (memory (export "memory") 1)
+  (func $deep (param $n i32) (param $x f32) (result i64)
+    (local $y f64)
+    (local.set $y (f64.reinterpret_i64 (i64.const 0x7ff4000000000000)))
+    (i64.add
+      (if (result i64) (local.get $n)
+        (then (call $deep (i32.sub (local.get $n) (i32.const 1)) (local.get $x)))
+        (else (call $ask (i64.const 5))))
+      (i64.add (i64.extend_i32_u (i32.reinterpret_f32 (local.get $x))) (i64.reinterpret_f64 (local.get $y)))))
+  (func (export "f") (param i32) (result i64)
+    (call $deep (local.get 0) (f32.reinterpret_i32 (i32.const 0x7f800001)))))
+"""
+SUSPEND_SCRIPT = """
+import sys
+import slow
+from slow._runtime.interpreter import Suspend, Suspended
+
+def ask(x):
+    raise Suspend
+
+if sys.argv[1] == "take":
+    instance = slow.instantiate({"env": {"ask": ask}})
+    try:
+        instance.exports.f(20)
+    except Suspended:
+        open(sys.argv[2], "wb").write(instance.snapshot())
+else:
+    data = open(sys.argv[2], "rb").read()
+    instance = slow.restore(data, {"env": {"ask": ask}})
+    assert instance.snapshot() == data
+    print(instance.resume(-3), slow.instantiate({"env": {"ask": lambda x: -3}}).exports.f(20))
+"""
+
+
+@pytest.fixture(scope="module")
+def slow(folder: Path, wat: Callable[[str], bytes]) -> Path:
+    """A folder with an interpreted package `slow` and a script."""
+    module = Module(wat(SUSPENDS), "slow.wasm", options=Options(interpret=("*",)))
+    compile_package(module, folder / "slow", target="both", standalone=True)
+    (folder / "suspend.py").write_text(SUSPEND_SCRIPT, encoding="utf-8")
+    return folder
+
+
+def test_a_suspended_call_goes_on_in_pypy_and_back(slow: Path, pypy: str, wat: Callable[[str], bytes]) -> None:
+    for one, other in ((sys.executable, pypy), (pypy, sys.executable)):
+        run(one, slow, "take", "suspended", "suspend.py")
+        resumed, direct = run(other, slow, "restore", "suspended", "suspend.py").split()
+        assert direct == resumed
+        module = Module(wat(SUSPENDS), "slow.wasm")
+        again = module.restore((slow / "suspended").read_bytes(), {"env": {"ask": print}})
+        assert int(direct) == again.resume(-3)
+
+
+@pytest.mark.slow
+def test_a_suspended_call_goes_on_in_every_python(slow: Path) -> None:
+    pythons = {name: python for name in PYTHONS if (python := find(name))}
+    for name, python in pythons.items():
+        run(python, slow, "take", f"suspended-{name}", "suspend.py")
+    assert 1 == len({(slow / f"suspended-{name}").read_bytes() for name in pythons})
+    for python in pythons.values():
+        resumed, direct = run(python, slow, "restore", f"suspended-{name}", "suspend.py").split()
+        assert direct == resumed
