@@ -160,9 +160,29 @@ def life(*argv: str | Path) -> Done:
     return python(ROOT / "examples" / "life.py", *argv)
 
 
+class Loaded:
+    """A Module whose instances run in an engine, unless they are asked to run in another."""
+
+    def __init__(self, module: Module, engine: str) -> None:
+        self.module = module
+        self.engine = engine
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.module, name)
+
+    def instantiate(self, *args: Any, **options: Any) -> Instance:
+        return self.module.instantiate(*args, **{"engine": self.engine, **options})
+
+
+@pytest.fixture(scope="module", params=["aot", "interp"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """What is said of one engine is true of the other."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def kit(wat: Wat) -> Module:
-    return Module(wat(KIT), "kit.wasm")
+def kit(wat: Wat, engine: str) -> Loaded:
+    return Loaded(Module(wat(KIT), "kit.wasm"), engine)
 
 
 @pytest.fixture
@@ -172,8 +192,8 @@ def kit_file(wat: Wat, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def host(wat: Wat) -> Module:
-    return Module(wat(HOST), "host.wasm")
+def host(wat: Wat, engine: str) -> Loaded:
+    return Loaded(Module(wat(HOST), "host.wasm"), engine)
 
 
 def trap(instance: Instance, name: str, *args: Any) -> str:
@@ -304,7 +324,7 @@ def test_wasm_compile(call: Call, kit_file: Path, tmp_path: Path) -> None:
     assert "def func2_fac(p0):" in "".join(p.read_text() for p in (tmp_path / "kit_py").glob("*.py"))
 
 
-def test_bounds_checks_stay(kit: Module) -> None:
+def test_bounds_checks_stay(kit: Loaded) -> None:
     """wasm-compile -no-mem-bound-check"""
     assert "out of bounds memory access" == trap(kit.instantiate(), "load", 65533)
     assert "out of bounds memory access" == trap(kit.instantiate(), "load", -1)
@@ -361,7 +381,7 @@ def test_enable_jit() -> None:
         Limits(jit=True)  # type: ignore[call-arg]
 
 
-def test_memory_pages(call: Call, kit: Module, kit_file: Path) -> None:
+def test_memory_pages(call: Call, kit: Loaded, kit_file: Path) -> None:
     """VMConfig.MaxMemoryPages"""
     grow = kit.instantiate(limits=Limits(memory_pages=2)).exports.grow
     assert [1, -1] == [grow(1), grow(1)]
@@ -370,7 +390,7 @@ def test_memory_pages(call: Call, kit: Module, kit_file: Path) -> None:
     assert "-1\n" == call("run", "--max-memory", "1", "--entry", "grow", kit_file, "1").out
 
 
-def test_table_elements(call: Call, kit: Module, kit_file: Path) -> None:
+def test_table_elements(call: Call, kit: Loaded, kit_file: Path) -> None:
     """VMConfig.MaxTableSize"""
     grow = kit.instantiate(limits=Limits(table_elements=4)).exports.grow_table
     assert [3, -1] == [grow(1), grow(1)]
@@ -379,7 +399,7 @@ def test_table_elements(call: Call, kit: Module, kit_file: Path) -> None:
     assert "-1\n" == call("run", "--max-table", "3", "--entry", "grow_table", kit_file, "1").out
 
 
-def test_value_slots(call: Call, kit: Module, kit_file: Path) -> None:
+def test_value_slots(call: Call, kit: Loaded, kit_file: Path) -> None:
     """VMConfig.MaxValueSlots"""
     instance = kit.instantiate(limits=Limits(value_slots=100))
     instance.exports.down(99)
@@ -388,7 +408,7 @@ def test_value_slots(call: Call, kit: Module, kit_file: Path) -> None:
     assert 134 == done.code and "call stack exhausted" in done.err
 
 
-def test_call_depth(call: Call, kit: Module, kit_file: Path) -> None:
+def test_call_depth(call: Call, kit: Loaded, kit_file: Path) -> None:
     """VMConfig.MaxCallStackDepth"""
     instance = kit.instantiate(limits=Limits(call_depth=100))
     instance.exports.down(99)
@@ -421,7 +441,7 @@ def test_imported_table(wat: Wat) -> None:
     assert 65536 == instance.exports.size()
 
 
-def test_fuel(call: Call, kit: Module, kit_file: Path) -> None:
+def test_fuel(call: Call, kit: Loaded, kit_file: Path) -> None:
     """VMConfig.GasLimit"""
     assert "all fuel consumed" == trap(kit.instantiate(limits=Limits(fuel=1000)), "spin")
     assert "all fuel consumed" == trap(kit.instantiate(limits=Limits(fuel=0)), "add", 2, 3)
@@ -453,7 +473,7 @@ def test_compile_no_fp(call: Call, wat: Wat, tmp_path: Path) -> None:
     assert not (tmp_path / "floats_py").exists()
 
 
-def test_suspend_without_fuel(kit: Module) -> None:
+def test_suspend_without_fuel(kit: Loaded) -> None:
     """VMConfig.ReturnOnGasLimitExceeded"""
     instance = kit.instantiate(engine="interp", limits=Limits(fuel=20, on_fuel="suspend"))
     with pytest.raises(polymerase.Suspended):
@@ -462,12 +482,12 @@ def test_suspend_without_fuel(kit: Module) -> None:
     assert 720 == instance.resume()
 
 
-def test_deep_recursion(kit: Module) -> None:
+def test_deep_recursion(kit: Loaded) -> None:
     """DefaultCallStackSize"""
     kit.instantiate().exports.down(5000)
 
 
-def test_page_size(kit: Module) -> None:
+def test_page_size(kit: Loaded) -> None:
     """DefaultPageSize"""
     memory = kit.instantiate().memory
     assert 65536 == len(memory) // memory.size
@@ -478,7 +498,7 @@ def test_no_threshold() -> None:
     assert "opt_level" in {f.name for f in dataclasses.fields(polymerase.Options)}
 
 
-def test_little_endian(kit: Module) -> None:
+def test_little_endian(kit: Loaded) -> None:
     """LE"""
     memory = kit.instantiate().memory
     memory.write(0, struct.pack("<Id", 7, 0.5))
@@ -500,7 +520,7 @@ def test_new_virtual_machine(wat: Wat) -> None:
     assert 5 == Module(wat(KIT)).instantiate({}, limits=Limits(memory_pages=3)).exports.add(2, 3)
 
 
-def test_another_instance(kit: Module) -> None:
+def test_another_instance(kit: Loaded) -> None:
     """Module.NewVirtualMachine"""
     one, other = kit.instantiate(), kit.instantiate()
     one.memory[8] = 0
@@ -508,12 +528,12 @@ def test_another_instance(kit: Module) -> None:
     assert (b"hello", -5) == (other.memory.read(8, 5), other.exports.get())
 
 
-def test_function_exports(kit: Module) -> None:
+def test_function_exports(kit: Loaded) -> None:
     """Module.GetFunctionExport"""
     assert ["[i32 i32] -> [i32]"] == [str(e.type) for e in kit.exports if (e.name, e.kind) == ("add", "func")]
 
 
-def test_global_exports(kit: Module) -> None:
+def test_global_exports(kit: Loaded) -> None:
     """Module.GetGlobalExport"""
     assert ["(mut i64)"] == [str(e.type) for e in kit.exports if (e.name, e.kind) == ("g", "global")]
 
@@ -524,7 +544,7 @@ def test_module_config(wat: Wat) -> None:
     assert (1, 3) == (module.options.opt_level, module.instantiate(limits=Limits(memory_pages=3)).limits.memory_pages)
 
 
-def test_decoded_module(call: Call, host: Module, kit_file: Path) -> None:
+def test_decoded_module(call: Call, host: Loaded, kit_file: Path) -> None:
     """Module.Module"""
     assert (1, 3) == (len(host.imports), len(host.exports))
     facts = json.loads(call("inspect", "--json", kit_file).out)
@@ -536,28 +556,28 @@ def test_function_code(call: Call, kit_file: Path) -> None:
     assert "return i32_add(p0, p1)" in call("dump", "--func", "add", kit_file).out
 
 
-def test_function_imports(host: Module) -> None:
+def test_function_imports(host: Loaded) -> None:
     """Module.FunctionImports"""
     assert [("env", "ask", "func", "[i32] -> [i32]")] == [(i.module, i.name, i.kind, str(i.type)) for i in host.imports]
 
 
-def test_module_table(kit: Module) -> None:
+def test_module_table(kit: Loaded) -> None:
     """Module.Table"""
     table = kit.instantiate().exports["table"]
     assert (3, None) == (len(table), table[2])
 
 
-def test_module_globals(kit: Module) -> None:
+def test_module_globals(kit: Loaded) -> None:
     """Module.Globals"""
     assert -5 == kit.instantiate().exports["g"].value
 
 
-def test_module_gas_policy(kit: Module) -> None:
+def test_module_gas_policy(kit: Loaded) -> None:
     """Module.GasPolicy"""
     assert {"call": 10} == kit.instantiate(limits=Limits(fuel=1, fuel_costs={"call": 10})).limits.fuel_costs
 
 
-def test_resolver_is_not_kept(host: Module) -> None:
+def test_resolver_is_not_kept(host: Loaded) -> None:
     """Module.ImportResolver"""
     env = {"ask": lambda x: x}
     instance = host.instantiate({"env": env})
@@ -617,7 +637,7 @@ def test_own_validator() -> None:
 # Imports
 
 
-def test_imports_of_every_form(host: Module, wat: Wat) -> None:
+def test_imports_of_every_form(host: Loaded, wat: Wat) -> None:
     """ImportResolver"""
     asked = []
 
@@ -632,7 +652,7 @@ def test_imports_of_every_form(host: Module, wat: Wat) -> None:
     assert [("env", "ask", "[i32] -> [i32]")] == asked
 
 
-def test_resolved_at_link_time(host: Module) -> None:
+def test_resolved_at_link_time(host: Loaded) -> None:
     """ImportResolver.ResolveFunc"""
     with pytest.raises(polymerase.LinkError, match='"env"."ask"'):
         host.instantiate({"env": {}})
@@ -648,14 +668,14 @@ def test_imported_globals(wat: Wat) -> None:
     assert 42 == shared.value
 
 
-def test_no_imports(kit: Module, host: Module) -> None:
+def test_no_imports(kit: Loaded, host: Loaded) -> None:
     """NopResolver"""
     assert 5 == kit.instantiate().exports.add(2, 3)
     with pytest.raises(polymerase.LinkError):
         host.instantiate()
 
 
-def test_host_functions(host: Module) -> None:
+def test_host_functions(host: Loaded) -> None:
     """FunctionImport"""
 
     def ask(caller: Caller, x: int) -> int:
@@ -666,19 +686,19 @@ def test_host_functions(host: Module) -> None:
         host.instantiate({"env": {"ask": lambda x: "text"}}).exports.twice(0)
 
 
-def test_import_types(host: Module) -> None:
+def test_import_types(host: Loaded) -> None:
     """FunctionImportInfo.ModuleName"""
     (wanted,) = host.imports
     assert ("env", "ask") == (wanted.module, wanted.name)
 
 
-def test_refused_imports(host: Module) -> None:
+def test_refused_imports(host: Loaded) -> None:
     """func import not allowed"""
     with pytest.raises(polymerase.LinkError, match=r'^unknown import: "env"."ask": func \[i32\] -> \[i32\]$'):
         host.instantiate()
 
 
-def test_unknown_imports(host: Module) -> None:
+def test_unknown_imports(host: Loaded) -> None:
     """unknown field: …"""
     for imports in ({"env": {"other": len}}, {"other": {"ask": len}}):
         with pytest.raises(polymerase.LinkError, match='unknown import: "env"."ask"'):
@@ -712,23 +732,23 @@ def test_imports_are_resolved_before_anything_runs(wat: Wat) -> None:
 # Running
 
 
-def test_get_function(kit: Module) -> None:
+def test_get_function(kit: Loaded) -> None:
     """VirtualMachine.GetFunctionExport"""
     assert 120 == kit.instantiate().exports["fac"](5)
 
 
-def test_get_global(kit: Module) -> None:
+def test_get_global(kit: Loaded) -> None:
     """VirtualMachine.GetGlobalExport"""
     assert -5 == kit.instantiate().exports["g"].value
 
 
-def test_run(kit: Module) -> None:
+def test_run(kit: Loaded) -> None:
     """VirtualMachine.Run"""
     exports = kit.instantiate().exports
     assert (120, (2, 1)) == (exports.fac(5), exports.swap(1, 2))
 
 
-def test_run_with_fuel(host: Module, kit: Module) -> None:
+def test_run_with_fuel(host: Loaded, kit: Loaded) -> None:
     """VirtualMachine.RunWithGasLimit"""
     instance = kit.instantiate(limits=Limits(fuel=1000))
     instance.fuel = 3
@@ -737,7 +757,7 @@ def test_run_with_fuel(host: Module, kit: Module) -> None:
     assert "all fuel consumed" == trap(instance, "add", 2, 3)
 
 
-def suspended(kit: Module, fuel: int = 10) -> Instance:
+def suspended(kit: Loaded, fuel: int = 10) -> Instance:
     """An instance in the middle of the faculty of 6."""
     instance = kit.instantiate(engine="interp", limits=Limits(fuel=fuel, on_fuel="suspend"))
     with pytest.raises(polymerase.Suspended):
@@ -745,13 +765,13 @@ def suspended(kit: Module, fuel: int = 10) -> Instance:
     return instance
 
 
-def test_ignite(kit: Module) -> None:
+def test_ignite(kit: Loaded) -> None:
     """VirtualMachine.Ignite"""
     instance = suspended(kit, fuel=0)
     assert instance.suspended is not None and 0 == instance.fuel_used
 
 
-def test_execute(kit: Module) -> None:
+def test_execute(kit: Loaded) -> None:
     """VirtualMachine.Execute"""
     instance = suspended(kit)
     turns = 1
@@ -764,7 +784,7 @@ def test_execute(kit: Module) -> None:
     assert turns > 3
 
 
-def test_delegate(host: Module) -> None:
+def test_delegate(host: Loaded) -> None:
     """VirtualMachine.Delegate"""
 
     def ask(x: int) -> int:
@@ -778,7 +798,7 @@ def test_delegate(host: Module) -> None:
     assert 42 == instance.resume(2)
 
 
-def test_exited(kit: Module) -> None:
+def test_exited(kit: Loaded) -> None:
     """VirtualMachine.Exited"""
     assert kit.instantiate(engine="interp").suspended is None
     instance = suspended(kit)
@@ -787,26 +807,26 @@ def test_exited(kit: Module) -> None:
     assert (720, None) == (instance.resume(), instance.suspended)
 
 
-def test_exit_error(kit: Module, host: Module) -> None:
+def test_exit_error(kit: Loaded, host: Loaded) -> None:
     """VirtualMachine.ExitError"""
     assert "unreachable" == trap(kit.instantiate(), "dead")
     with pytest.raises(ZeroDivisionError):
         host.instantiate({"env": {"ask": lambda x: x // 0}}).exports.twice(1)
 
 
-def test_return_value(kit: Module) -> None:
+def test_return_value(kit: Loaded) -> None:
     """VirtualMachine.ReturnValue"""
     assert 5 == kit.instantiate().exports.add(2, 3)
 
 
-def test_traceback(kit: Module) -> None:
+def test_traceback(kit: Loaded) -> None:
     """VirtualMachine.StackTrace"""
     with pytest.raises(Trap) as caught:
         kit.instantiate().exports.div(1, 0)
     assert 'func 4 "div"' in "".join(traceback.format_exception(caught.value))
 
 
-def test_print_stack_trace(kit: Module) -> None:
+def test_print_stack_trace(kit: Loaded) -> None:
     """VirtualMachine.PrintStackTrace"""
     with pytest.raises(Trap) as caught:
         kit.instantiate().exports.div(1, 0)
@@ -815,7 +835,7 @@ def test_print_stack_trace(kit: Module) -> None:
     assert polymerase.format_trap(caught.value).startswith("trap: integer divide by zero\nwasm traceback")
 
 
-def test_one_thread_at_a_time(host: Module) -> None:
+def test_one_thread_at_a_time(host: Loaded) -> None:
     """VirtualMachine.InsideExecute"""
     faults: list[str] = []
 
@@ -835,32 +855,32 @@ def test_one_thread_at_a_time(host: Module) -> None:
     assert 2 == len(faults) and "thread" in faults[0]
 
 
-def test_memory(kit: Module) -> None:
+def test_memory(kit: Loaded) -> None:
     """VirtualMachine.Memory"""
     memory = kit.instantiate().memory
     memory.view[8:10] = b"HE"
     assert b"HEllo" == memory.read(8, 5)
 
 
-def test_table(kit: Module) -> None:
+def test_table(kit: Loaded) -> None:
     """VirtualMachine.Table"""
     assert 5 == kit.instantiate().exports["table"][0](2, 3)
 
 
-def test_globals(kit: Module) -> None:
+def test_globals(kit: Loaded) -> None:
     """VirtualMachine.Globals"""
     instance = kit.instantiate()
     instance.exports["g"].value = 7
     assert 7 == instance.exports.get()
 
 
-def test_config(kit: Module) -> None:
+def test_config(kit: Loaded) -> None:
     """VirtualMachine.Config"""
     limits = Limits(memory_pages=3)
     assert limits == kit.instantiate(limits=limits).limits
 
 
-def test_module_of_instance(kit: Module) -> None:
+def test_module_of_instance(kit: Loaded) -> None:
     """VirtualMachine.Module"""
     assert {e.name for e in kit.exports} == set(kit.instantiate().exports)
 
@@ -870,12 +890,12 @@ def test_code_of_instance(call: Call, kit_file: Path) -> None:
     assert 13 == call("dump", kit_file).out.count("func ")
 
 
-def test_imports_of_instance(host: Module) -> None:
+def test_imports_of_instance(host: Loaded) -> None:
     """VirtualMachine.FunctionImports"""
     assert ["ask"] == [i.name for i in host.imports]
 
 
-def test_resolver_of_instance(host: Module) -> None:
+def test_resolver_of_instance(host: Loaded) -> None:
     """VirtualMachine.ImportResolver"""
     asked: list[str] = []
     instance = host.instantiate(lambda module, name, wanted: asked.append(name) or (lambda x: x))
@@ -887,13 +907,13 @@ def test_compile_from_instance(package: ModuleType) -> None:
     assert 5 == package.add(2, 3)
 
 
-@pytest.mark.parametrize("engine", ["aot", "interp", "auto"])
-def test_engines(kit: Module, engine: str) -> None:
+@pytest.mark.parametrize("which", ["aot", "interp", "auto"])
+def test_engines(kit: Loaded, which: str) -> None:
     """VirtualMachine.SetAOTService"""
-    assert 720 == kit.instantiate(engine=engine).exports.fac(6)
+    assert 720 == kit.instantiate(engine=which).exports.fac(6)
 
 
-def test_engines_share_state(kit: Module) -> None:
+def test_engines_share_state(kit: Loaded) -> None:
     """AOTService.Initialize"""
     instance = kit.instantiate(engine="auto")
     memory = instance.memory
@@ -909,7 +929,7 @@ def test_any_number_of_parameters(wat: Wat) -> None:
     assert 45 == Module(wat(text)).instantiate(engine="aot").exports.sum(*range(1, 10))
 
 
-def test_compile_all(kit: Module) -> None:
+def test_compile_all(kit: Loaded) -> None:
     """FullAOTCompile"""
     assert 720 == kit.instantiate(engine="aot").exports.fac(6)
 
@@ -917,26 +937,26 @@ def test_compile_all(kit: Module) -> None:
 # The stack
 
 
-def test_call_stack(kit: Module) -> None:
+def test_call_stack(kit: Loaded) -> None:
     """VirtualMachine.CallStack"""
     instance = suspended(kit)
     assert instance.suspended is not None and {2} == {frame.func for frame in instance.suspended.frames}
     assert 1 < len(instance.suspended.frames)
 
 
-def test_arguments_are_arguments(host: Module) -> None:
+def test_arguments_are_arguments(host: Loaded) -> None:
     """VirtualMachine.GetCurrentFrame"""
     got: list[int] = []
     host.instantiate({"env": {"ask": lambda x: got.append(x) or 0}}).exports.twice(7)
     assert [7, 8] == got
 
 
-def test_value_slots_are_bounded(kit: Module) -> None:
+def test_value_slots_are_bounded(kit: Loaded) -> None:
     """VirtualMachine.NumValueSlots"""
     assert "call stack exhausted" == trap(kit.instantiate(limits=Limits(value_slots=10)), "down", 10)
 
 
-def test_values_of_jumps(kit: Module) -> None:
+def test_values_of_jumps(kit: Loaded) -> None:
     """VirtualMachine.Yielded"""
     instance = suspended(kit)
     restored = kit.restore(instance.snapshot(), engine="interp")
@@ -944,13 +964,13 @@ def test_values_of_jumps(kit: Module) -> None:
     assert 720 == restored.resume()
 
 
-def test_frame_function(kit: Module) -> None:
+def test_frame_function(kit: Loaded) -> None:
     """Frame.FunctionID"""
     instance = suspended(kit)
     assert instance.suspended is not None and 2 == instance.suspended.frames[0].func
 
 
-def test_frame_place(kit: Module) -> None:
+def test_frame_place(kit: Loaded) -> None:
     """Frame.IP"""
     instance = suspended(kit)
     assert instance.suspended is not None and isinstance(instance.suspended.frames[0].pc, int)
@@ -959,7 +979,7 @@ def test_frame_place(kit: Module) -> None:
     assert isinstance(caught.value.frames[0].offset, int)
 
 
-def test_frame_registers(kit: Module) -> None:
+def test_frame_registers(kit: Loaded) -> None:
     """Frame.Regs"""
     instance = suspended(kit)
     assert instance.suspended is not None
@@ -967,14 +987,14 @@ def test_frame_registers(kit: Module) -> None:
     assert [6, 5, 4, 3, 2, 1, 0][:depth] == [frame.registers[2] for frame in instance.suspended.frames]
 
 
-def test_frame_is_three_values(kit: Module) -> None:
+def test_frame_is_three_values(kit: Loaded) -> None:
     """Frame.Code"""
     instance = suspended(kit)
     assert instance.suspended is not None
     assert ("func", "pc", "registers") == instance.suspended.frames[0]._fields
 
 
-def test_frames_come_and_go(kit: Module) -> None:
+def test_frames_come_and_go(kit: Loaded) -> None:
     """Frame.Init"""
     instance = kit.instantiate(limits=Limits(call_depth=10))
     assert [None] * 100 == [instance.exports.down(9) for _ in range(100)]
@@ -984,7 +1004,7 @@ def test_frames_come_and_go(kit: Module) -> None:
 
 
 @pytest.mark.parametrize("costs", [10, {"call": 8, "local.get": 1}, lambda op: 8 if op == "call" else 1])
-def test_fuel_costs(kit: Module, costs: Any) -> None:
+def test_fuel_costs(kit: Loaded, costs: Any) -> None:
     """GasPolicy"""
     instance = kit.instantiate(limits=Limits(fuel=10_000, fuel_costs=costs))
     instance.exports.down(1)
@@ -992,21 +1012,21 @@ def test_fuel_costs(kit: Module, costs: Any) -> None:
     assert (80 if costs == 10 else 15) == instance.fuel_used
 
 
-def test_simple_policy(kit: Module) -> None:
+def test_simple_policy(kit: Loaded) -> None:
     """SimpleGasPolicy.GasPerInstruction"""
     instance = kit.instantiate(limits=Limits(fuel=100))
     instance.exports.add(2, 3)
     assert (3, 97) == (instance.fuel_used, instance.fuel)
 
 
-def test_counters(kit: Module) -> None:
+def test_counters(kit: Loaded) -> None:
     """InsertGasCounters"""
     instance = kit.instantiate(limits=Limits(fuel=2))
     assert "all fuel consumed" == trap(instance, "poke")  # three instructions, of which none ran
     assert (2, 0) == (instance.fuel, instance.memory[0])
 
 
-def test_fuel_used(kit: Module) -> None:
+def test_fuel_used(kit: Loaded) -> None:
     """VirtualMachine.Gas"""
     instance = kit.instantiate(limits=Limits(fuel=100))
     assert (0, 100) == (instance.fuel_used, instance.fuel)
@@ -1014,18 +1034,18 @@ def test_fuel_used(kit: Module) -> None:
     assert (3, 97) == (instance.fuel_used, instance.fuel)
 
 
-def test_policy_of_instance(kit: Module) -> None:
+def test_policy_of_instance(kit: Loaded) -> None:
     """VirtualMachine.GasPolicy"""
     assert 7 == kit.instantiate(limits=Limits(fuel=100, fuel_costs=7)).limits.fuel_costs
 
 
-def test_fuel_exceeded(kit: Module) -> None:
+def test_fuel_exceeded(kit: Loaded) -> None:
     """VirtualMachine.GasLimitExceeded"""
     assert "all fuel consumed" == trap(kit.instantiate(limits=Limits(fuel=10)), "fac", 6)
     assert suspended(kit).suspended
 
 
-def test_charge(host: Module) -> None:
+def test_charge(host: Loaded) -> None:
     """VirtualMachine.AddAndCheckGas"""
 
     def ask(caller: Caller, x: int) -> int:
@@ -1038,12 +1058,12 @@ def test_charge(host: Module) -> None:
     assert "all fuel consumed" == trap(instance, "twice", 1)
 
 
-def test_out_of_fuel(kit: Module) -> None:
+def test_out_of_fuel(kit: Loaded) -> None:
     """gas limit exceeded"""
     assert "all fuel consumed" == trap(kit.instantiate(limits=Limits(fuel=100)), "spin")
 
 
-def test_large_fuel(kit: Module) -> None:
+def test_large_fuel(kit: Loaded) -> None:
     """gas overflow"""
     instance = kit.instantiate(limits=Limits(fuel=2**80, fuel_costs=2**70))
     instance.exports.add(2, 3)
@@ -1055,7 +1075,7 @@ def test_large_fuel(kit: Module) -> None:
 # Snapshots
 
 
-def test_snapshot(kit: Module) -> None:
+def test_snapshot(kit: Loaded) -> None:
     """VirtualMachine.ReadSnapshot"""
     instance = kit.instantiate()
     instance.exports.grow_table(2)
@@ -1067,7 +1087,7 @@ def test_snapshot(kit: Module) -> None:
     assert (5, 9, b"\0ello") == (len(restored.exports["table"]), restored.exports.get(), restored.memory.read(8, 5))
 
 
-def test_restore(kit: Module, host: Module, kit_file: Path, call: Call) -> None:
+def test_restore(kit: Loaded, host: Loaded, kit_file: Path, call: Call) -> None:
     """VirtualMachine.WriteSnapshot"""
     assert 75 == call("run", "--fuel", "20", "--suspend-to", "kit.snapshot", "--entry", "fac", kit_file, "6").code
     assert (0, "720\n") == call("run", "--resume", "kit.snapshot", kit_file)[:2]
@@ -1079,7 +1099,7 @@ def test_restore(kit: Module, host: Module, kit_file: Path, call: Call) -> None:
         host.restore(snapshot, {"env": {"ask": int}})
 
 
-def test_snapshots_are_bytes(kit: Module) -> None:
+def test_snapshots_are_bytes(kit: Loaded) -> None:
     """Snapshot"""
     snapshot = kit.instantiate().snapshot()
     assert isinstance(snapshot, bytes)
@@ -1115,7 +1135,7 @@ def test_module_floats(wat: Wat) -> None:
         Module(wat(FLOATS)).instantiate(limits=Limits(floats=False))
 
 
-def test_interpreter(kit: Module) -> None:
+def test_interpreter(kit: Loaded) -> None:
     """CompileForInterpreter"""
     assert 720 == kit.instantiate(engine="interp").exports.fac(6)
 
@@ -1165,7 +1185,7 @@ def test_names_in_source(kit_file: Path, tmp_path: Path) -> None:
     assert "def func2_fac(p0):" in "".join(p.read_text() for p in (tmp_path / "names_py").glob("*.py"))
 
 
-def test_errors_are_exceptions(host: Module) -> None:
+def test_errors_are_exceptions(host: Loaded) -> None:
     """CatchPanic"""
     with pytest.raises(polymerase.PolymeraseError):
         host.instantiate()
@@ -1176,37 +1196,37 @@ def test_errors_are_exceptions(host: Module) -> None:
 # What goes wrong
 
 
-def test_unreachable(kit: Module) -> None:
+def test_unreachable(kit: Loaded) -> None:
     """wasm: unreachable executed"""
     assert "unreachable" == trap(kit.instantiate(), "dead")
 
 
-def test_division_by_zero(kit: Module) -> None:
+def test_division_by_zero(kit: Loaded) -> None:
     """integer division by zero"""
     assert "integer divide by zero" == trap(kit.instantiate(), "div", 1, 0)
 
 
-def test_overflow(kit: Module) -> None:
+def test_overflow(kit: Loaded) -> None:
     """signed integer overflow"""
     assert "integer overflow" == trap(kit.instantiate(), "div", -(2**31), -1)
 
 
-def test_memory_bounds(kit: Module) -> None:
+def test_memory_bounds(kit: Loaded) -> None:
     """memory access out of bounds"""
     assert "out of bounds memory access" == trap(kit.instantiate(), "load", 65533)
 
 
-def test_table_bounds(kit: Module) -> None:
+def test_table_bounds(kit: Loaded) -> None:
     """table entry out of bounds"""
     assert "undefined element" == trap(kit.instantiate(), "indirect", 3)
 
 
-def test_null_entry(kit: Module) -> None:
+def test_null_entry(kit: Loaded) -> None:
     """table entry is null"""
     assert "uninitialized element" == trap(kit.instantiate(), "indirect", 2)
 
 
-def test_indirect_type(kit: Module) -> None:
+def test_indirect_type(kit: Loaded) -> None:
     """type mismatch"""
     assert "indirect call type mismatch" == trap(kit.instantiate(), "indirect", 1)
 
@@ -1224,32 +1244,32 @@ def test_floats_refused(wat: Wat) -> None:
         Module(wat(FLOATS)).instantiate(limits=Limits(floats=False))
 
 
-def test_too_large(kit: Module) -> None:
+def test_too_large(kit: Loaded) -> None:
     """max memory exceeded"""
     for limits in (Limits(memory_pages=0), Limits(table_elements=2)):
         with pytest.raises(polymerase.PolymeraseError):
             kit.instantiate(limits=limits)
 
 
-def test_growing_too_far(kit: Module) -> None:
+def test_growing_too_far(kit: Loaded) -> None:
     """memory size overflow"""
     assert -1 == kit.instantiate().exports.grow(-1)
 
 
-def test_wrong_number_of_arguments(kit: Module) -> None:
+def test_wrong_number_of_arguments(kit: Loaded) -> None:
     """param count mismatch"""
     with pytest.raises(TypeError, match=r"add: expected 2 arguments \[i32 i32\], got 1"):
         kit.instantiate().exports.add(1)
 
 
-def test_call_after_trap(kit: Module) -> None:
+def test_call_after_trap(kit: Loaded) -> None:
     """last execution exited with error; cannot ignite."""
     instance = kit.instantiate()
     assert "unreachable" == trap(instance, "dead")
     assert 5 == instance.exports.add(2, 3)
 
 
-def test_reentrant(host: Module) -> None:
+def test_reentrant(host: Loaded) -> None:
     """call stack not empty; cannot ignite."""
 
     def ask(caller: Caller, x: int) -> int:
@@ -1259,13 +1279,13 @@ def test_reentrant(host: Module) -> None:
     assert 2 == host.instantiate({"env": {"ask": ask}}).exports.twice(5)
 
 
-def test_nothing_to_resume(kit: Module) -> None:
+def test_nothing_to_resume(kit: Loaded) -> None:
     """attempting to execute an exited vm"""
     with pytest.raises(polymerase.PolymeraseError):
         kit.instantiate(engine="interp").resume()
 
 
-def test_host_functions_return(host: Module) -> None:
+def test_host_functions_return(host: Loaded) -> None:
     """delegate not cleared"""
     assert 3 == host.instantiate({"env": {"ask": int}}).exports.twice(1)
 
@@ -1294,7 +1314,7 @@ def test_memory_is_short(wat: Wat) -> None:
         module.instantiate()
 
 
-def test_no_such_export(kit: Module) -> None:
+def test_no_such_export(kit: Loaded) -> None:
     """function not found"""
     with pytest.raises(AttributeError, match='exports no "nothing"'):
         kit.instantiate().exports.nothing  # noqa: B018  # what is tested
