@@ -11,6 +11,7 @@ import pytest
 from polymerase import Instance, Limits, Module, Snapshot, SnapshotError, Trap
 from polymerase_runtime.interpreter import Suspend, Suspended
 from polymerase_runtime.snapshot.format import SavedFrame, SavedStack, SavedValue, State, encode
+from tests.unit.runtime.test_snapshot import resealed
 
 PROGRAM = """
 (module
@@ -266,11 +267,34 @@ def test_numbers_of_frames_are_bounded(module: Module, saved: Snapshot) -> None:
         forged(module, saved, SavedStack(True, ()))
     data = forged(module, saved, saved.stack).data
     at = data.rindex(struct.pack("<BI", 1, 2))
-    from tests.unit.runtime.test_snapshot import resealed
-
     for count, match in ((2**32 - 1, "4294967295 frames, but"), (200, "200 frames, but")):
         with pytest.raises(SnapshotError, match=match):
             Snapshot(resealed(data[: at + 1] + struct.pack("<I", count) + data[at + 5 :]))
     many = (saved.stack.frames[0],) * 60_001
     with pytest.raises(SnapshotError, match="60001 frames, but at most 60000 can be"):
         module.restore(forged(module, saved, SavedStack(True, many)), imports())
+
+
+@pytest.mark.slow
+def test_every_byte_changed_is_an_error_or_a_call_that_ends(module: Module) -> None:
+    """With a right checksum: what is restored runs to a result, a trap or its limit of fuel."""
+    sample = stopped(module, 60, "deep", 3).snapshot()
+    limits = Limits(fuel=0, on_fuel="suspend")
+    resumed = 0
+    for n in range(44, len(sample) - 4):
+        for value in {0, 0xFF, sample[n] ^ 1, sample[n] ^ 0x80} - {sample[n]}:
+            changed = resealed(sample[:n] + bytes((value,)) + sample[n + 1 :])
+            try:
+                instance = module.restore(changed, imports(), limits=limits)
+            except SnapshotError:
+                continue
+            if instance.suspended is None:
+                continue
+            resumed += 1
+            instance.snapshot()
+            instance.fuel = 3000
+            try:
+                instance.resume(*[1] * len(instance.suspended.results))
+            except (Trap, Suspended):
+                pass
+    assert resumed > 100
