@@ -11,12 +11,15 @@ from typing import Any
 
 from polymerase.errors import quote
 from polymerase.version import __version__
+from polymerase_runtime.instance import Exports
 from polymerase_runtime.package import WASI_MODULES
 from polymerase_runtime.types import ABI, Data, FuncType, ModuleInfo
 
 # What a package offers beside the module's exports, and further names of its stub.
 _PUBLIC = ("Caller", "Exit", "Limits", "LinkError", "SnapshotError", "Trap", "Wasi", "instantiate", "restore")
-_RESERVED = frozenset([*_PUBLIC, "Instance", "Memory", "Table", "Global", "Imports", "Snapshot"])
+_RESERVED = frozenset(
+    [*_PUBLIC, "Exports", "Instance", "Memory", "Table", "Global", "Imports", "Snapshot", "_Exports", "_Instance"]
+)
 _BUILTINS = frozenset(["int", "float", "object", "tuple", "str", "None"])
 _LISTED = 100  # imports and exports named in the docstring
 
@@ -178,15 +181,21 @@ _PYTHON_TYPES = {"i32": "int", "i64": "int", "v128": "int", "f32": "float", "f64
 def stub_file(info: ModuleInfo, header: str, runtime: str) -> str:
     """Type information: what a type checker sees instead of `__init__.py`."""
     exports = []
-    types = {"Instance"}
-    for name, kind, i in info.exports if _has_default(info) else ():
+    attributes = []  # of `instance.exports`
+    types = {"Exports", "Instance"}
+    for name, kind, i in info.exports:
         if not _attribute(name):
             continue
+        method = attribute = f"{name}: {kind.capitalize()}"
         if kind == "func":
-            exports.append(_signature(name, info.types[info.funcs[i]]))
+            t = info.types[info.funcs[i]]
+            attribute, method = _signature(name, t), _signature(name, t, "self")
         else:
             types.add(kind.capitalize())
-            exports.append(f"{name}: {kind.capitalize()}")
+        if _has_default(info):
+            exports.append(attribute)
+        if not hasattr(Exports, name) and name != "_by_name":
+            attributes.append(f"    {method}")
     lines = [
         header,
         f"from {runtime} import {', '.join(sorted(types))}",
@@ -196,23 +205,29 @@ def stub_file(info: ModuleInfo, header: str, runtime: str) -> str:
         f"from {runtime}.snapshot import Snapshot",
         f"from {runtime}.wasi import Wasi as Wasi",
         "",
+        "class _Exports(Exports):",
+        *(attributes or ["    pass"]),
+        "",
+        "class _Instance(Instance):",
+        "    exports: _Exports",
+        "",
         "def instantiate(",
         "    imports: Imports | None = None, *, wasi: Wasi | None = None, limits: Limits | None = None",
-        ") -> Instance: ...",
+        ") -> _Instance: ...",
         "def restore(",
         "    snapshot: Snapshot | bytes,",
         "    imports: Imports | None = None,",
         "    *,",
         "    wasi: Wasi | None = None,",
         "    limits: Limits | None = None,",
-        ") -> Instance: ...",
+        ") -> _Instance: ...",
         *exports,
     ]
     return "\n".join(lines) + "\n"
 
 
-def _signature(name: str, t: FuncType) -> str:
-    params = [f"p{i}: {_PYTHON_TYPES.get(p, 'object')}" for i, p in enumerate(t.params)]
+def _signature(name: str, t: FuncType, *first: str) -> str:
+    params = [*first, *(f"p{i}: {_PYTHON_TYPES.get(p, 'object')}" for i, p in enumerate(t.params))]
     results = [_PYTHON_TYPES.get(r, "object") for r in t.results]
     result = "None" if not results else results[0] if len(results) == 1 else f"tuple[{', '.join(results)}]"
     return f"def {name}({', '.join([*params, '/'] if params else [])}) -> {result}: ..."

@@ -522,4 +522,6 @@ def _frame(tb: TracebackType) -> list[Frame]:
     if match is None:  # module level: a loader
         return []
     i = int(match.group(1))
-    return [Frame(i, instance.info.wasm_names.get(i), instance.code.locate(code.co_filename, tb.tb_lineno))]
+    file = code.co_filename
+    frame = Frame(i, instance.info.wasm_names.get(i), instance.code.locate(file, tb.tb_lineno))
+    return [frame if file.startswith("<") else frame._replace(file=file, line=tb.tb_lineno)]

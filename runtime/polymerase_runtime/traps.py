@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import TracebackType
 from typing import NamedTuple, NoReturn
 
@@ -40,16 +41,20 @@ class BusyError(PolymeraseError):
 
 
 class Frame(NamedTuple):
-    """One guest function in a trap's stack: its index, known name and the byte offset in the module."""
+    """One guest function in a trap's stack: its index, known name and the byte offset in the module; in a package also
+    the file and line of the Python that ran."""
 
     func: int
     name: str | None
     offset: int | None
+    file: str | None = None
+    line: int | None = None
 
     def __str__(self) -> str:
         name = "" if self.name is None else f" {quoted(self.name)}"
         offset = "" if self.offset is None else f" at {self.offset:#x}"
-        return f"func {self.func}{name}{offset}"
+        place = "" if self.file is None else f" ({os.path.basename(self.file)}:{self.line})"
+        return f"func {self.func}{name}{offset}{place}"
 
 
 class Trap(Exception):

@@ -480,8 +480,58 @@ def test_a_package_runs_from_a_zip_file(write: Callable[..., Path], tmp_path: Pa
 
 def test_stubs_are_what_a_type_checker_reads(write: Callable[..., Path]) -> None:
     stub = (write(CALLS) / "__init__.pyi").read_text()
-    assert "def apply(p0: int, p1: int, /) -> int: ...\n" in stub
-    assert "memory: Memory\n" in stub
+    assert "\ndef apply(p0: int, p1: int, /) -> int: ...\n" in stub
+    assert "\nmemory: Memory\n" in stub
+
+
+IMPORTS = """
+(module
+  (import "env" "f" (func $f))
+  (memory (export "memory") 1)
+  (global (export "pi") f64 (f64.const 3))
+  (func (export "apply") (param i32 f64) (result i64 f32) (i64.const 1) (f32.const 2))
+  (func (export "_start"))
+  (func (export "get"))
+  (func (export "_by_name"))
+  (func (export "not a name")))
+"""
+
+
+@pytest.mark.slow
+def test_the_exports_of_an_instance_have_types(write: Callable[..., Path], tmp_path: Path) -> None:
+    stub = (write(IMPORTS) / "__init__.pyi").read_text()
+    assert "\ndef apply" not in stub  # there is no default instance
+    (tmp_path / "right.py").write_text(
+        "import made\n"
+        "exports = made.instantiate({}).exports\n"
+        "a, b = exports.apply(1, 2.0)\n"
+        "c: int = a\n"
+        "d: float = b\n"
+        "exports._start()\n"
+        "e: int = len(exports.memory)\n"
+        "f = exports.get('apply')\n"
+        "exports.pi.value\n"
+        "made.restore(b'').exports.apply(1, 1)\n"
+    )
+    (tmp_path / "wrong.py").write_text("import made\nmade.instantiate({}).exports.apply('one')\n")
+    paths = os.pathsep.join([str(tmp_path), str(RUNTIME.parent)])
+    command = ["-m", "mypy", "--strict", "--config-file=", f"--cache-dir={tmp_path}", "right.py", "wrong.py"]
+    checked = run(sys.executable, tmp_path, *command, MYPYPATH=paths)
+    errors = checked.stdout.splitlines()[:-1]
+    assert errors and all(line.startswith("wrong.py:2:") for line in errors), checked.stdout + checked.stderr
+
+
+def test_a_trap_names_the_files_and_lines_of_the_package(write: Callable[..., Path], load: Callable[..., Any]) -> None:
+    folder = write(CALLS)
+    made = load()
+    with pytest.raises(made.Trap) as caught:
+        made.apply(2, 0)
+    text = (folder / "_module.py").read_text().splitlines()
+    apply, trap = caught.value.frames
+    assert str(folder / "_module.py") == trap.file == apply.file
+    assert "//" in text[trap.line - 1]
+    assert "table0_t0[" in text[apply.line - 1]
+    assert polymerase_runtime.format_trap(caught.value).endswith(f'"trap" at {trap.offset:#x} (_module.py:{trap.line})')
 
 
 def test_limits_and_fuel_of_a_snapshot(wat: Callable[[str], bytes], tmp_path: Path, load: Callable[..., Any]) -> None:

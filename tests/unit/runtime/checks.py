@@ -340,7 +340,7 @@ def check_a_trap_names_the_guests_frames() -> None:
         e.loop(1)
     trap: Any = caught[0]
     frames = [(18, None, line_of("def func18") + 1), (9, None, line_of("def func9")), (7, "div", line_of("def func7"))]
-    assert frames == [tuple(f) for f in trap.frames]
+    assert frames == [(f.func, f.name, f.offset) for f in trap.frames]
     shown = format_trap(trap).splitlines()
     assert ["trap: integer divide by zero", "wasm traceback (innermost last):"] == shown[:2]
     assert f'  func 7 "div" at {line_of("def func7"):#x}' == shown[-1]
