@@ -123,7 +123,8 @@ class Writer:
         self.functions = functions
         self.module = module
         self.fallback = options.fallback or "error"
-        self.emitters = {target: Emitter(module, target, options.controls) for target in targets}
+        self.controls = options.controls
+        self.emitters = {target: Emitter(module, target, self.controls) for target in targets}
         self.names = original_names(module)
         self.header = header
         self.runtime = runtime
@@ -149,6 +150,8 @@ class Writer:
                 written = [self._function(emitter, f, self.file) for emitter in self.emitters.values()]
             except (UnsupportedError, InternalError) as e:
                 made.interpreted.append(self._fallen_back(i, e))
+                # Those that failed are in no state to go on, and what they write would depend on what came before.
+                self.emitters = {target: Emitter(self.module, target, self.controls) for target in self.emitters}
                 continue
             for target, piece in zip(self.emitters, written, strict=True):
                 made.pieces[target].append(piece)
