@@ -44,12 +44,12 @@ def test_every_public_method_is_documented() -> None:
 
 @pytest.fixture(scope="module")
 def site(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built with warnings as errors."""
+    """The site; pdoc's warnings are errors."""
     pytest.importorskip("pdoc", reason="pdoc, of the extra docs, builds the site")
     folder = tmp_path_factory.mktemp("site")
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "runtime")])}
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tools.docs", str(folder)],
+        [sys.executable, "-m", "tools.docs", str(folder)],
         cwd=root,
         env=env,
         capture_output=True,
