@@ -15,7 +15,7 @@ from markupsafe import Markup
 from pdoc import render, render_helpers
 
 import polymerase
-import polymerase.driver  # noqa: F401  # imported lazily otherwise, and astor warns on Python 3.12 and later
+import polymerase.driver  # imported lazily otherwise, and astor warns on Python 3.12 and later
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FIRST = ("README.md", "tutorial.md")  # of the pages of docs/, these come first, the others by name
