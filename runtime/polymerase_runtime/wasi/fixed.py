@@ -15,6 +15,8 @@ class FixedClocks(Clocks):
     """All clocks begin at 0, which is 1970, and go on by a millisecond each time that one is read, and by what the
     guest sleeps, at once."""
 
+    nap = 1 << 64  # no time passes
+
     def __init__(self) -> None:
         super().__init__()
         self.time = 0  # nanoseconds

@@ -89,6 +89,7 @@ def bind(process: Process, function: Callable[..., None]) -> Callable[..., int]:
             memory = caller.memory
         except LookupError:
             memory = NO_MEMORY
+        process.caller = caller
         try:
             function(process, memory, *args)
         except WasiError as error:

@@ -59,10 +59,13 @@ def poll_oneoff(process: Process, memory: Memory, subscriptions: int, events: in
 
     while True:
         left = _time_left(process, clocks, ready)
+        if not ready:
+            process.require_running()
+        nap = process.clocks.nap if left is None else min(left, process.clocks.nap)
         if waits:
-            ready.update(_poll(waits, 0 if ready else left))
+            ready.update(_poll(waits, 0 if ready else nap))
         elif left:
-            process.clocks.sleep(left)
+            process.clocks.sleep(nap)
         for clock in clocks:
             if process.clocks.now(clock.clock) >= clock.deadline:
                 ready[clock.i] = 0, 0, 0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import heapq
 import os
-from typing import Callable
+from typing import Any, Callable
 
+from ..controls import stop
 from .abi import Rights
 from .clocks import Clocks
 from .errno import Errno, WasiError
@@ -29,8 +30,16 @@ class Process:
         self.random = random
         self.max_fds = max_fds
         self.serves = False  # whether its functions were asked for, to be imported
+        self.caller: Any = None  # of the function that runs, or ran last
         self._open: dict[int, Descriptor] = {}
         self._free: list[int] = []  # numbers below len(_open) + len(_free), a heap
+
+    def require_running(self) -> None:
+        """Trap "interrupt" if the guest that waits was interrupted."""
+        instance = getattr(self.caller, "instance", None)
+        if instance is not None and not instance.namespace["running"]:
+            if instance.machine is None or not instance.machine.stopping:
+                stop(instance)
 
     def get(self, fd: int, rights: int = 0) -> Descriptor:
         """The descriptor; `errno::badf` if it is not open, or not for reading or writing as `rights` ask;

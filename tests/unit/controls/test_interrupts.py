@@ -185,3 +185,25 @@ def test_a_deadline_is_a_number_of_seconds(value: float) -> None:
 def test_a_deadline_is_a_number(value: Any) -> None:
     with pytest.raises(TypeError, match="deadline: expected a number of seconds"):
         Limits(deadline=value)
+
+
+SLEEPS = """(module (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (func (export "sleep") (param i64)
+      i32.const 16 i32.const 1 i32.store i32.const 24 local.get 0 i64.store
+      i32.const 0 i32.const 64 i32.const 1 i32.const 128 call $poll drop))"""
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_guest_that_sleeps_is_stopped(wat: Wat, engine: str) -> None:
+    module = Module(wat(SLEEPS))
+    instance = module.instantiate(engine=engine)  # type: ignore[arg-type]
+    instance.exports.sleep(1000)
+    assert interrupted(instance, "sleep", 60_000_000_000) < LATE
+    instance = module.instantiate(engine=engine, limits=Limits(deadline=0.1))  # type: ignore[arg-type]
+    start = time.monotonic()
+    with pytest.raises(Trap, match="^interrupt"):
+        instance.exports.sleep(60_000_000_000)
+    assert 0.1 <= time.monotonic() - start < 0.1 + LATE
+    instance = module.instantiate(engine=engine, limits=Limits(deterministic=True))  # type: ignore[arg-type]
+    instance.exports.sleep(10**18)  # at once
