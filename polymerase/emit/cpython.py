@@ -29,6 +29,8 @@ _SCALE = {8: 0, 16: 1, 32: 2, 64: 3}  # log2 of bytes
 class CPython(Exprs):
     """Spells expressions and stores for CPython."""
 
+    float_fuel = True  # small ints are compared fast, too, but each result is allocated anew
+
     def home(self, t: ValType) -> int:
         return UNSIGNED
 

@@ -64,6 +64,8 @@ def width_of(name: str) -> int:
 class Exprs(Ints, ABC):
     """Spells expressions. One instance serves one module; `cells` are the globals that live in a `Global` object."""
 
+    float_fuel = False  # whether floats are added and compared faster than ints
+
     # Results of these are rounded, quiet numbers: not a NaN whose payload the program chose.
     quiet = frozenset(
         f"{t}_{op}"

@@ -57,6 +57,7 @@ Segment = tuple[int, int]  # (first value, number of the body): up to the next s
 FUEL = "fuel"  # the global that holds the units left in the slice (see the runtime's controls.py)
 LEFT = "left"  # the local that holds them in functions where that is faster (see _fuel_of)
 FEW_CHARGES = 3
+MAX_FLOAT_COST = 1 << 20  # of an instruction; then all that a block costs is exact as a float
 SWITCH = "k"  # the variable that holds the number of a case
 MAX_INDENT = 90  # of the 98 levels that Python reads
 
@@ -75,6 +76,7 @@ class Functions:
         self._tail = False  # whether the function makes tail calls
         self._depth = 0  # levels of indentation
         self._fuel = FUEL  # the variable that holds the fuel
+        self._floats = False  # whether that is a float
 
     def function(self, f: Func, name: str = "") -> list[ast.stmt]:
         """The statements that define `f`: a `def`, and the trampoline if it makes tail calls. `name` is another name
@@ -86,7 +88,10 @@ class Functions:
         self._tail = False
         spell.calls = 0
         spell.lowest_callee = len(spell.func_names)
-        self._fuel = FUEL if self.controls.fuel is None else _fuel_of(f.body)
+        self._fuel, self._floats = FUEL, False
+        if self.controls.fuel is not None:
+            self._fuel, loops = _fuel_of(f.body)
+            self._floats = loops and spell.float_fuel and max(cost for _, cost in self.controls.fuel) <= MAX_FLOAT_COST
         guarded = self.controls.depth or self._fuel == LEFT
         self._depth += guarded
         entry = [s for p in f.params for s in self._enter(p)]
@@ -119,13 +124,6 @@ class Functions:
 
     # --- The embedder's controls
 
-    def _set(self, name: str, value: str | int) -> ast.stmt:
-        """`name = value`, a name or a number."""
-        spell = self.spell
-        if isinstance(value, str):
-            return spell.assign(spell.target(name), spell.name(value))
-        return spell.assign(spell.target(name), spell.integer(value).node)
-
     def _change(self, name: str, op: ast.operator, by: int) -> ast.stmt:
         """`name += by`."""
         return ast.AugAssign(self.spell.target(name), op, self.spell.const(by), **self.spell.pos)
@@ -139,26 +137,44 @@ class Functions:
         fuel = self._fuel
         if fuel == FUEL:
             self._assigned.add(fuel)
-        test = spell.compare(spell.name(fuel), b.LT, spell.const(cost))
-        more = self._on_instance("refuel", spell.name(fuel), spell.const(cost))
-        return [spell.if_(test, [spell.assign(spell.target(fuel), more)], []), self._change(fuel, b.SUB, cost)]
+        units = float(cost) if self._floats else cost
+        test = spell.compare(spell.name(fuel), b.LT, spell.const(units))
+        more = self._on_instance("refuel", self._whole_fuel(), spell.const(cost))
+        take = ast.AugAssign(spell.target(fuel), b.SUB, spell.const(units), **spell.pos)
+        return [spell.if_(test, [spell.assign(spell.target(fuel), self._as_left(more))], []), take]
+
+    def _whole_fuel(self) -> ast.expr:
+        """The fuel as the int that others want."""
+        name = self.spell.name(self._fuel)
+        return self.spell.call(self.spell.name("int"), name) if self._floats else name
+
+    def _as_left(self, units: ast.expr) -> ast.expr:
+        """An int in the form in which the local holds it."""
+        return self.spell.binop(units, b.ADD, self.spell.const(0.0)) if self._floats else units
+
+    def _write_back(self) -> ast.stmt:
+        return self.spell.assign(self.spell.target(FUEL), self._whole_fuel())
+
+    def _read_again(self) -> ast.stmt:
+        return self.spell.assign(self.spell.target(LEFT), self._as_left(self.spell.name(FUEL)))
 
     def _with_fuel(self, body: list[ast.stmt]) -> list[ast.stmt]:
         """A body that has the fuel in a local: whatever ends it, the global is right. While a call runs, the local is
         negative and the global holds what is left."""
         spell = self.spell
         self._assigned.add(FUEL)
-        back = self._set(FUEL, LEFT)
+        back = self._write_back()
         if spell.calls:
             back = spell.if_(spell.compare(spell.name(LEFT), b.GE, spell.const(0)), [back], [])
-        return [self._set(LEFT, FUEL), ast.Try(body, [], [], [back], **spell.pos)]
+        return [self._read_again(), ast.Try(body, [], [], [back], **spell.pos)]
 
     def _around_calls(self, statements: list[ast.stmt]) -> list[ast.stmt]:
         """Statements that call: the callee finds the fuel in the global, and leaves it there."""
-        before = [self._set(FUEL, LEFT), self._set(LEFT, -1)]
+        spell = self.spell
+        before = [self._write_back(), spell.assign(spell.target(LEFT), spell.integer(-1).node)]
         if _ends(statements[-1]):
             return [*before, *statements]
-        return [*before, *statements, self._set(LEFT, FUEL)]
+        return [*before, *statements, self._read_again()]
 
     def _poll(self) -> ast.stmt:
         spell = self.spell
@@ -500,20 +516,22 @@ def _continues(body: list[ast.stmt]) -> bool:
     return _breaks(body, ast.Continue)
 
 
-def _fuel_of(body: Body) -> str:
-    """Where a function has its fuel. A charge takes 19 ns of a local and 31 ns of the global (CPython 3.11), but a
-    local takes 20 ns more around each call: it is for functions with a loop that calls nothing, or that call nothing
-    at all and charge several times."""
-    charges = loops = 0
-    calls = False
+def _fuel_of(body: Body) -> tuple[str, bool]:
+    """Where a function has its fuel, and whether it has a loop that calls nothing. A charge takes 19 ns of a local (15
+    if that is a float) and 31 ns of the global (CPython 3.11), but a local takes 20 ns more around each call: it is for
+    functions with such a loop, or that call nothing at all and charge several times."""
+    charges = 0
+    loops = False
     for s in walk.statements(body):
         if isinstance(s, Charge):
             charges += 1
         elif isinstance(s, While) and not any(map(_makes_call, walk.statements(s.body))):
-            loops += 1
-    if charges >= FEW_CHARGES:
-        calls = any(map(_makes_call, walk.statements(body)))
-    return LEFT if charges and loops or charges >= FEW_CHARGES and not calls else FUEL
+            loops = True
+    if not charges or not loops and charges < FEW_CHARGES:
+        return FUEL, False
+    if not loops and any(map(_makes_call, walk.statements(body))):
+        return FUEL, False
+    return LEFT, loops
 
 
 def _makes_call(s: Stmt) -> bool:

@@ -18,29 +18,29 @@
 ;; --- cpython
 ;; def func0_sum(p0, p1):
 ;;     global fuel
-;;     left = fuel
+;;     left = fuel + 0.0
 ;;     try:
-;;         if left < 1:
-;;             left = refuel(instance, left, 1)
-;;         left -= 1
+;;         if left < 1.0:
+;;             left = refuel(instance, int(left), 1) + 0.0
+;;         left -= 1.0
 ;;         v2 = 0
 ;;         while True:
-;;             if left < 4:
-;;                 left = refuel(instance, left, 4)
-;;             left -= 4
+;;             if left < 4.0:
+;;                 left = refuel(instance, int(left), 4) + 0.0
+;;             left -= 4.0
 ;;             if not p1:
-;;                 if left < 1:
-;;                     left = refuel(instance, left, 1)
-;;                 left -= 1
+;;                 if left < 1.0:
+;;                     left = refuel(instance, int(left), 1) + 0.0
+;;                 left -= 1.0
 ;;                 return v2
-;;             if left < 14:
-;;                 left = refuel(instance, left, 14)
-;;             left -= 14
+;;             if left < 14.0:
+;;                 left = refuel(instance, int(left), 14) + 0.0
+;;             left -= 14.0
 ;;             v2 = v2 + (i32_load(u8, p0) if p0 & 3 else u32[p0 >> 2]) & 0xFFFFFFFF
 ;;             p0 = p0 + 4 if p0 < 0xFFFFFFFC else p0 - 0xFFFFFFFC
 ;;             p1 = p1 - 1 if p1 else 0xFFFFFFFF
 ;;     finally:
-;;         fuel = left
+;;         fuel = int(left)
 ;;
 ;;
 ;; def func1_fac(p0):

@@ -13,8 +13,8 @@ _LONGEST_SLEEP = 3600.0  # seconds at a time, so that no timeout is too large fo
 
 
 class Clocks:
-    """The host's clocks. Replace `now`, `resolution` and `sleep` to give a guest other ones. `nap` is how long it sleeps
-    at most (nanoseconds) before it looks whether it was interrupted."""
+    """The host's clocks. Replace `now`, `resolution` and `sleep` to give a guest other ones. `nap` is how long it
+    sleeps at most (nanoseconds) before it looks whether it was interrupted."""
 
     nap = 50_000_000
 

@@ -196,6 +196,16 @@ def test_costs_may_be_a_number_a_mapping_or_a_function(wat: Wat) -> None:
     assert 3 << 70 == huge.fuel_used
 
 
+def test_large_costs_are_exact(wat: Wat) -> None:
+    data = wat(BRANCHY)
+    one = metered(data)
+    one.exports.run(9)
+    for cost in (1 << 20, (1 << 20) + 1, (1 << 30) - 1, (1 << 53) + 1, 1 << 100):
+        instance = metered(data, fuel=1 << 200, fuel_costs=cost)
+        instance.exports.run(9)
+        assert cost * (one.fuel_used or 0) == instance.fuel_used
+
+
 def test_one_module_has_code_for_each_costs(wat: Wat) -> None:
     module = Module(wat('(module (func (export "f") i32.const 1 drop))'))
     for costs, used in ((1, 2), (5, 10), (None, None), (1, 2)):
