@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -108,6 +107,7 @@ def _with(options: list[Any], command: Callable[..., Any]) -> Callable[..., Any]
 
 def _costs(file: str) -> int | dict[str, int]:
     """The costs in a JSON file, checked. OSError, click.BadParameter."""
+    import json
 
     def fail(fault: str) -> NoReturn:
         raise click.BadParameter(f"{file}: {fault}", param_hint="--fuel-costs")
