@@ -100,7 +100,7 @@ __all__ = [
     "run_restored",
 ]
 
-DEFAULT_ENGINE: Engine = "aot"
+DEFAULT_ENGINE: Engine = "auto"
 SHOWN_NAMES = 20  # exports listed in an error
 
 

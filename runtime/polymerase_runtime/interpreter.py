@@ -552,7 +552,10 @@ class Machine:
         except (Suspend, OutOfFuel) as e:
             error = self._suspend(e, stack, code, pc, r, kind, x)
         except Exception as e:
-            error = self._failed(e, stack, code, pc, kind, x, op)
+            try:
+                error = self._failed(e, stack, code, pc, kind, x, op)
+            except RecursionError:  # no stack to look at it: who called has more
+                raise e from None
             if error is None:
                 raise
         finally:

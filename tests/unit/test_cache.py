@@ -367,7 +367,7 @@ def test_a_key_holds_all_that_code_depends_on(monkeypatch: pytest.MonkeyPatch) -
 def run(module: polymerase.Module) -> list[object]:
     """Everything that the module does."""
     seen: list[object] = []
-    instance = module.instantiate({"env": {"log": seen.append, "base": 4}})
+    instance = module.instantiate({"env": {"log": seen.append, "base": 4}}, engine="aot")
     exports = instance.exports
     exports.copy()
     with pytest.raises(polymerase.Trap) as caught:
@@ -406,7 +406,7 @@ def test_functions_that_were_not_there_are_compiled_and_added(
     data, imports = wat(WAT), {"env": {"log": print, "base": 4}}
     for name, count in (("trap", 1), ("twice", 3)):
         module = polymerase.Module(data, "m.wasm", cache=made())
-        exports = module.instantiate(imports).exports
+        exports = module.instantiate(imports, engine="aot").exports
         try:
             exports[name](*([1] if name == "twice" else []))
         except polymerase.Trap:
@@ -423,7 +423,7 @@ def test_what_changes_the_code_is_a_miss(
     data, name, options, limits = wat(WAT), "m.wasm", Options(), polymerase.Limits()
     imports = {"env": {"log": lambda x: None, "base": 4}}
     module = polymerase.Module(data, name, options=options, cache=made())
-    assert 20 == module.instantiate(imports, limits=limits).exports.twice(5)
+    assert 20 == module.instantiate(imports, engine="aot", limits=limits).exports.twice(5)
     del module
     gc.collect()
     told.clear()
@@ -440,7 +440,7 @@ def test_what_changes_the_code_is_a_miss(
     else:
         monkeypatch.setattr(stored, "_builds", lambda: iter(["another"]))
     module = polymerase.Module(data, name, options=options, cache=made())
-    assert 20 == module.instantiate(imports, limits=limits).exports.twice(5)
+    assert 20 == module.instantiate(imports, engine="aot", limits=limits).exports.twice(5)
     assert any("miss" in line for line in told)
     assert not any("hit" in line and "0 functions" not in line for line in told)
 
@@ -532,7 +532,7 @@ def test_long_compiles_are_saved_on_the_way(
 ) -> None:
     monkeypatch.setattr(stored, "SAVE_SECONDS", 0.0)
     module = polymerase.Module(wat(WAT), "m.wasm", cache=made())
-    exports = module.instantiate({"env": {"log": print, "base": 4}}).exports
+    exports = module.instantiate({"env": {"log": print, "base": 4}}, engine="aot").exports
     exports.twice(1)
     assert any("functions" in line and "wrote m.wasm, 1" in line for line in told)
 
