@@ -165,7 +165,8 @@ class Cache:
     def __init__(
         self, folder: str | os.PathLike[str] | None = None, *, size: int | None = None, report: Report | None = None
     ) -> None:
-        self.folder = Path(folder) if folder is not None else default_folder()
+        # Made absolute: entries are also written when the process ends, in whatever folder it is then.
+        self.folder = Path(folder if folder is not None else default_folder()).absolute()
         self.size = size_of(os.environ.get(SIZE, "")) if size is None else size
         if self.size < 0:
             raise PolymeraseError(f"a cache of {self.size} bytes")

@@ -88,6 +88,11 @@ class LazyCode:
                     found = self._codes[i] = self._make(i)
         return found
 
+    def ready(self) -> frozenset[int]:
+        """The functions whose code is there or in the cache: they need no compiling."""
+        known = self._stored.known() if self._stored is not None else frozenset()
+        return known.intersection(range(self.imported, len(self.info.func_names))).union(self._codes)
+
     def compiled(self) -> list[int]:
         """The functions whose code was needed so far, ascending."""
         return sorted(self._codes)

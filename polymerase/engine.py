@@ -2,7 +2,8 @@
 
     aot      a function is compiled when it is first called
     interp   every function is interpreted
-    auto     every function is interpreted until it, or a loop in it, has run for about as long as compiling it takes
+    auto     every function is interpreted until it, or a loop in it, has run for about as long as compiling it takes;
+             what the cache has compiled already is not interpreted at all
 
 A loop that has earned it goes on as compiled code at its next turn, wherever it is: it becomes a function of its own,
 of the registers that it uses, which returns where the interpreter is to go on. The rest of a function follows when it
@@ -61,7 +62,8 @@ class Engines:
             return info, InterpretedCode(Bodies(info, body), everything)
         compiled = _WithFallback(self.lazy, self.options.fallback or "warn")
         if engine == "auto":
-            return info, InterpretedCode(Tiered(info, body, self, compiled), everything, compiled)
+            interpreted = everything - self.lazy.ready() | self.forced
+            return info, InterpretedCode(Tiered(info, body, self, compiled), interpreted, compiled)
         return info, InterpretedCode(Bodies(info, body), self.forced, compiled)
 
 

@@ -97,6 +97,10 @@ class StoredCode:
             if self.described is None:
                 self._entry = None
 
+    def known(self) -> frozenset[int]:
+        """The functions whose code is there."""
+        return frozenset(self._entry or ()).union(self._new)
+
     def code(self, i: int) -> CodeType | None:
         """The code of function `i`, if it is there."""
         blob = self._entry.blob(i) if self._entry is not None else None

@@ -620,3 +620,16 @@ def test_runs_that_are_killed_leave_a_cache_that_runs(made: Callable[..., Cache]
     for _ in range(2):
         done = subprocess.run(command, env=environment, capture_output=True, stdin=subprocess.DEVNULL)
         assert (plain.returncode, plain.stdout, plain.stderr) == (done.returncode, done.stdout, done.stderr)
+
+
+def test_auto_does_not_interpret_what_was_compiled_before(data: bytes, made: Callable[..., Cache]) -> None:
+    imports = {"env": {"log": print, "base": 4}}
+    first = polymerase.Module(data, cache=made())
+    assert 20 == first.instantiate(imports, engine="aot").exports.twice(5)
+    del first
+    gc.collect()
+    instance = polymerase.Module(data, cache=made()).instantiate(imports, engine="auto")
+    assert instance.machine is not None
+    i = next(index for name, kind, index in instance.info.exports if name == "twice")
+    assert i not in instance.machine.interpreted and instance.machine.interpreted
+    assert 20 == instance.exports.twice(5)
