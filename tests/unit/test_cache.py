@@ -622,7 +622,8 @@ def test_runs_that_are_killed_leave_a_cache_that_runs(made: Callable[..., Cache]
         assert (plain.returncode, plain.stdout, plain.stderr) == (done.returncode, done.stdout, done.stderr)
 
 
-def test_auto_does_not_interpret_what_was_compiled_before(data: bytes, made: Callable[..., Cache]) -> None:
+def test_auto_does_not_interpret_what_was_compiled_before(wat: Wat, made: Callable[..., Cache]) -> None:
+    data = wat(WAT)
     imports = {"env": {"log": print, "base": 4}}
     first = polymerase.Module(data, cache=made())
     assert 20 == first.instantiate(imports, engine="aot").exports.twice(5)
