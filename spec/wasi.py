@@ -168,8 +168,8 @@ def _run_here(case: Case, root: Path | None, start: Callable[[Wasi], None]) -> O
     return Outcome(code, stdout.getvalue(), stderr.getvalue(), fault)
 
 
-def aot_engine(opt_level: int) -> Engine:
-    """Compiled in memory, run in this process."""
+def memory_engine(opt_level: int, engine_name: Any) -> Engine:
+    """Compiled in memory or interpreted, in this process."""
 
     def engine(case: Case, root: Path | None) -> Outcome:
         from polymerase import Module
@@ -177,7 +177,7 @@ def aot_engine(opt_level: int) -> Engine:
 
         def start(wasi: Wasi) -> None:
             module = Module.from_file(case.wasm, options=Options(opt_level=opt_level))
-            module.instantiate(wasi=wasi).exports["_start"]()
+            module.instantiate(wasi=wasi, engine=engine_name).exports["_start"]()
 
         return _run_here(case, root, start)
 
@@ -294,7 +294,7 @@ def run_wasi(
 ) -> int:
     """Run the suite or the modules named, print what failed and the counts, and return the exit code.
 
-    `engine` is "aot" or "wasmtime"; `python`, a command, runs standalone packages under it instead.
+    `engine` is "aot", "interp" or "wasmtime"; `python`, a command, runs standalone packages under it instead.
     """
     try:
         cases = find_cases(folder or suite_folder(), names)
@@ -304,7 +304,7 @@ def run_wasi(
     if python is not None:
         chosen = package_engine(python, opt_level)
     else:
-        chosen = wasmtime_engine() if engine == "wasmtime" else aot_engine(opt_level)
+        chosen = wasmtime_engine() if engine == "wasmtime" else memory_engine(opt_level, engine)
     results = run_cases(cases, chosen, read_expected())
     for result in results:
         if result.status != "passed":

@@ -22,11 +22,13 @@ LISTED = read_support(SUPPORT.read_text("utf-8"))
 PROMISED = [script for script in LISTED if Path(script).parent.as_posix() in ("core", "core/bulk-memory")]
 
 
-@pytest.fixture(scope="module", params=["O0", "O2", "pypy"])
+@pytest.fixture(scope="module", params=["O0", "O2", "interp", "mixed", "pypy"])
 def make_session(request: pytest.FixtureRequest) -> Iterator[Callable[[], Session]]:
-    """Sessions of our compiler: in this process without and with the optimiser, and packages run by PyPy."""
+    """Sessions of our engines: in this process without and with the optimiser, interpreted, and with every second
+    function interpreted, and packages run by PyPy."""
     python = request.getfixturevalue("pypy") if request.param == "pypy" else None
-    with ENGINES["aot"].open(Settings("aot", 0 if request.param == "O0" else 2, python, 120.0)) as make:
+    engine = request.param if request.param in ENGINES else "aot"
+    with ENGINES[engine].open(Settings(engine, 0 if request.param == "O0" else 2, python, 120.0)) as make:
         yield make
 
 
