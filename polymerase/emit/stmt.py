@@ -9,6 +9,7 @@ What the embedder asked for (`Controls`) is written around that, and costs nothi
     Charge(5)      if fuel < 5:                         many functions have the fuel in a local, `left`, written back
                        fuel = refuel(instance, fuel, 5) at their end and around each call, whose callee charges, too
                    fuel -= 5
+    several        if fuel < 8: each as above, else: fuel -= 8
     While          while running: ...                   so that `Instance.interrupt` stops it
                    else: stop(instance)
 
@@ -131,17 +132,41 @@ class Functions:
     def _on_instance(self, helper: str, *args: ast.expr) -> ast.expr:
         return self.spell.call(self.spell.helper(helper), self.spell.name("instance"), *args)
 
+    def _charges(self, body: Body, k: int) -> list[ast.stmt]:
+        """The charges that follow each other from `body[k]` on, all at once if there is enough for all."""
+        charges: list[Charge] = []
+        while k < len(body) and isinstance(s := body[k], Charge):
+            charges.append(s)
+            k += 1
+        if len(charges) == 1:
+            return self._charge(charges[0].cost)
+        one_by_one: list[ast.stmt] = []
+        for s in charges:
+            self.spell.go(s.at)
+            one_by_one += self._charge(s.cost)
+        self.spell.go(charges[0].at)
+        total = sum(s.cost for s in charges)
+        return [self.spell.if_(self._lacks(total), one_by_one, [self._take(total)])]
+
     def _charge(self, cost: int) -> list[ast.stmt]:
         """Pay for a block before it runs; what cannot be paid is not taken."""
         spell = self.spell
-        fuel = self._fuel
-        if fuel == FUEL:
-            self._assigned.add(fuel)
-        units = float(cost) if self._floats else cost
-        test = spell.compare(spell.name(fuel), b.LT, spell.const(units))
         more = self._on_instance("refuel", self._whole_fuel(), spell.const(cost))
-        take = ast.AugAssign(spell.target(fuel), b.SUB, spell.const(units), **spell.pos)
-        return [spell.if_(test, [spell.assign(spell.target(fuel), self._as_left(more))], []), take]
+        refuel = spell.assign(spell.target(self._fuel), self._as_left(more))
+        return [spell.if_(self._lacks(cost), [refuel], []), self._take(cost)]
+
+    def _lacks(self, cost: int) -> ast.expr:
+        """The test whether there is too little fuel."""
+        return self.spell.compare(self.spell.name(self._fuel), b.LT, self.spell.const(self._units(cost)))
+
+    def _take(self, cost: int) -> ast.stmt:
+        if self._fuel == FUEL:
+            self._assigned.add(FUEL)
+        units = self.spell.const(self._units(cost))
+        return ast.AugAssign(self.spell.target(self._fuel), b.SUB, units, **self.spell.pos)
+
+    def _units(self, cost: int) -> int | float:
+        return float(cost) if self._floats else cost
 
     def _whole_fuel(self) -> ast.expr:
         """The fuel as the int that others want."""
@@ -207,10 +232,12 @@ class Functions:
         """A statement list; nothing follows a statement that never ends."""
         out: list[ast.stmt] = []
         self._depth += 1
-        for s in body:
+        for k, s in enumerate(body):
+            if isinstance(s, Charge) and k and isinstance(body[k - 1], Charge):
+                continue  # written with the first
             self.spell.go(s.at)
             calls = self.spell.calls
-            new = self.statement(s)
+            new = self._charges(body, k) if isinstance(s, Charge) else self.statement(s)
             if self._fuel == LEFT and self.spell.calls > calls and not isinstance(s, (If, While, Switch, TailCall)):
                 self.spell.go(s.at)
                 new = self._around_calls(new)
@@ -256,7 +283,7 @@ class Functions:
                 self._tail = True
                 return [ast.Return(self._tail_call(s), **spell.pos)]
             case Charge():
-                return self._charge(s.cost)
+                return self._charges((s,), 0)
             case Unreachable():
                 return [spell.expr_stmt(spell.call(spell.helper("unreachable")))]
             case _:
@@ -521,11 +548,14 @@ def _fuel_of(body: Body) -> tuple[str, bool]:
     if that is a float) and 31 ns of the global (CPython 3.11), but a local takes 20 ns more around each call: it is for
     functions with such a loop, or that charge several times as often as they call."""
     charges = calls = 0
-    loops = False
+    loops = again = False
     for s in walk.statements(body):
         if isinstance(s, Charge):
-            charges += 1
-        elif _makes_call(s):
+            charges += not again  # several in turn are as one
+        again = isinstance(s, Charge)
+        if again:
+            continue
+        if _makes_call(s):
             calls += 1
         elif isinstance(s, While) and not any(map(_makes_call, walk.statements(s.body))):
             loops = True

@@ -37,7 +37,17 @@ from polymerase.ir.nodes import (
     Var,
 )
 from polymerase.ir.walk import READS, SYS_EFFECTS, TRAPPING, TRAPS, WRITES, children, conflict
-from polymerase.lower.cfg import EXIT, Block, Branch, Choose, Goto, reverse_postorder, simplify, successors
+from polymerase.lower.cfg import (
+    EXIT,
+    Block,
+    Branch,
+    Choose,
+    Goto,
+    defer_charges,
+    reverse_postorder,
+    simplify,
+    successors,
+)
 from polymerase.lower.control import structure
 from polymerase.lower.stack import Operand, OperandStack
 from polymerase.options import UNCONTROLLED, Controls
@@ -143,6 +153,7 @@ class Lowering:
     def run(self) -> Func:
         """The function's IR."""
         entry, order = self.graph()
+        defer_charges(order)
         body = structure(entry, order, self.new_temp)
         self.release(order)
         return Func(self.i, self.type, tuple(self.locals[: len(self.type.params)]), body, self.code.start)

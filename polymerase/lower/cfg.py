@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from polymerase.ir.nodes import Charge, Const, Eval, Expr, Get, Logic, Null, Return, Set, Stmt, Var
-from polymerase.ir.walk import TRAPS, WRITES, effects, negate
+from polymerase.ir.nodes import Charge, Const, Eval, Expr, Get, Logic, Move, Null, Return, Set, Stmt, Var
+from polymerase.ir.walk import TRAPS, WRITES, effects, exprs, negate
 from polymerase.wasm.types import ValType
 
 
@@ -19,14 +19,15 @@ class Block:
 
     `cost` is the fuel that the block's instructions take, all of it before the first of them runs; 0 if not metered.
     What a path through the graph costs is the same before and after each simplification. `paid_at` is the first of
-    them.
+    them. `owed` are charges, (cost, at), of blocks before it that it pays first (see `defer_charges`).
     """
 
-    __slots__ = ("cost", "paid_at", "id", "preds", "stmts", "term")
+    __slots__ = ("cost", "id", "owed", "paid_at", "preds", "stmts", "term")
 
     def __init__(self) -> None:
         self.cost = 0
         self.paid_at = 0
+        self.owed: tuple[tuple[int, int], ...] = ()
         self.stmts: list[Stmt] = []
         self.term: Term | None = None
         self.preds: list[Block] = []
@@ -79,6 +80,7 @@ NewTemp = Callable[[ValType], Var]
 
 MAX_LOGIC = 12  # conditions joined by `and` and `or`, at most
 ROUNDS = 4  # of simplification, at most
+MAX_DEFERRED = 3  # charges that are put off at once
 MAX_COPIES = 8  # how often a small last block may be repeated
 
 
@@ -301,8 +303,35 @@ def _short_circuit(order: list[Block]) -> bool:
 
 
 def statements_of(block: Block) -> list[Stmt]:
-    """What the block does before its terminator, its charge first."""
-    return [Charge(block.cost, block.paid_at), *block.stmts] if block.cost else block.stmts
+    """What the block does before its terminator, its charges first."""
+    owed = [*block.owed, (block.cost, block.paid_at)] if block.cost else block.owed
+    return [*(Charge(cost, at) for cost, at in owed), *block.stmts]
+
+
+def defer_charges(order: list[Block]) -> None:
+    """Let the two ways out of a block pay for it, where nobody can tell: it has no effects, reads nothing that others
+    change, and no other way leads where it does. Each path then pays once for two blocks.
+
+    block 0 (3): branch a -> 1, 2      block 0:           branch a -> 1, 2
+    block 1 (4): ...                   block 1 (3, 4): ...
+    block 2 (5): ...                   block 2 (3, 5): ...
+
+    The charges stay apart, so that what cannot pay both stops where it always did.
+    """
+    for block in order:
+        charges = (*block.owed, (block.cost, block.paid_at)) if block.cost else block.owed
+        if not 0 < len(charges) <= MAX_DEFERRED or not isinstance(term := block.term, Branch):
+            continue
+        ways = (term.then, term.orelse)
+        if term.then is term.orelse or any(to is EXIT or to is order[0] or len(to.preds) != 1 for to in ways):
+            continue
+        values = [e for s in block.stmts for e in exprs(s)]
+        if any(map(effects, (*values, term.cond))) or not all(isinstance(s, Set | Move) for s in block.stmts):
+            continue
+        for to in ways:
+            to.owed = (*charges, *to.owed)
+        block.cost = 0
+        block.owed = ()
 
 
 def block_at(block: Block) -> int:

@@ -61,7 +61,17 @@ from polymerase.ir.nodes import (
 )
 from polymerase.ir.walk import children, exprs
 from polymerase.lower.body import Lowering
-from polymerase.lower.cfg import EXIT, Block, Branch, Choose, Goto, block_at, reverse_postorder, successors
+from polymerase.lower.cfg import (
+    EXIT,
+    Block,
+    Branch,
+    Choose,
+    Goto,
+    block_at,
+    defer_charges,
+    reverse_postorder,
+    successors,
+)
 from polymerase.lower.control import structure
 from polymerase.lower.dominators import find_loops
 from polymerase.options import UNCONTROLLED, Controls
@@ -296,6 +306,7 @@ class _Graph:
         start = Block()
         start.term = Goto(entry, 0)
         order = reverse_postorder(start)
+        defer_charges(order)
         params = tuple(variables[k] for k in ins)
         t = FuncType(tuple(v.type for v in params), (I32, *(variables[k].type for k in outs)))
         body = structure(start, order, self.lowering.new_temp)
