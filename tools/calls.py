@@ -1,7 +1,8 @@
 """What a call across the border costs: `python tools/calls.py [PYTHON…]`, paired with plain Python calls in one run.
 
 In: a loop in Python calls an export, and an equivalent Python function; the difference for one call. `leaf` calls
-nothing, `calls` another function of the guest, `through` the host. Out: a loop in the guest calls the host, and an
+nothing, `calls` another function of the guest that calls none, `deep` might call itself, so that Python's recursion
+limit has to be raised for it, `through` calls the host. Out: a loop in the guest calls the host, and an
 equivalent function of the guest's; the difference for one call. Microseconds, the median of the differences of many
 short rounds in turn; below it the smallest time less the smallest time, which other load disturbs least. wasmtime and
 pwasm are measured in the Pythons that have them.
@@ -30,6 +31,10 @@ TEXT = """
   (func (export "leaf") (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))
   (func (export "calls") (param i32) (result i32) (call $local (local.get 0)))
   (func (export "through") (param i32) (result i32) (call $host (local.get 0)))
+  (func $deep (export "deep") (param i32) (result i32)
+    (if (result i32) (i32.eqz (local.get 0))
+      (then (call $deep (i32.const 1)))
+      (else (i32.add (local.get 0) (i32.const 1)))))
   (func (export "out") (param i32) (result i32)
     (loop (drop (call $host (local.get 0)))
       (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
@@ -40,7 +45,7 @@ TEXT = """
     (local.get 0)))
 """
 PACKAGE = "calls_py"
-NAMES = ("leaf", "calls", "through", "out", "within")
+NAMES = ("leaf", "calls", "deep", "through", "out", "within")
 PYPY = sys.implementation.name == "pypy"
 CALLS, ROUNDS = (50_000, 20) if PYPY else (300, 300)  # PyPy compiles what runs long
 BOUND = 0.3  # microseconds
@@ -60,10 +65,13 @@ def plain() -> Calls:
     def calls(x: int) -> int:
         return local(x)
 
+    def deep(x: int) -> int:
+        return deep(1) if x == 0 else x + 1 & 0xFFFFFFFF
+
     def through(x: int) -> int:
         return host(x)
 
-    return {"leaf": local, "calls": calls, "through": through}
+    return {"leaf": local, "calls": calls, "deep": deep, "through": through}
 
 
 def polymerase(folder: str) -> Calls:

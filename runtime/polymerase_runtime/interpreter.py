@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 from . import border
 from .closures import FILE, FIRST, Builder, Node, Op
 from .controls import OutOfFuel, refuel, stop
+from .func import Func
 from .loading import Load, make_stub, replace
 from .tail import TailCall
 from .traps import KEPT_FRAMES, STACK_EXHAUSTED, UNDEFINED_ELEMENT, Frame, PolymeraseError, Trap
@@ -711,7 +712,10 @@ def _called_by_host() -> bool:
     frame = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename == __file__:
         frame = frame.f_back  # type: ignore[assignment]
-    if frame is None or frame.f_code.co_filename != border.FILE and frame.f_code.co_name != "__call__":
+    if frame is None:
+        return False
+    code = frame.f_code
+    if code.co_filename != border.FILE and code is not Func.again.__code__ and code.co_name != "__call__":
         return False
     while frame is not None:
         if frame.f_code is Machine._go.__code__:
