@@ -1,5 +1,7 @@
 """WebAssembly modules as Python packages: compile ahead of time, import, run."""
 
+from typing import TYPE_CHECKING, Any
+
 from polymerase.api import (
     Cache,
     Caller,
@@ -17,7 +19,6 @@ from polymerase.api import (
     MemoryType,
     Module,
     SizeLimits,
-    Snapshot,
     Summary,
     Suspend,
     Suspended,
@@ -41,6 +42,9 @@ from polymerase.errors import (
 )
 from polymerase.options import Options
 from polymerase.version import __version__
+
+if TYPE_CHECKING:
+    from polymerase.api import Snapshot
 
 __all__ = [
     "BusyError",
@@ -81,3 +85,11 @@ __all__ = [
     "compile_package",
     "format_trap",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Snapshot":  # imported when asked for: programs that the cache has start without
+        from polymerase.api import Snapshot
+
+        return Snapshot
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

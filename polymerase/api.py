@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache as once
 from functools import partial
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -52,15 +51,15 @@ from polymerase_runtime import (
 from polymerase_runtime.interpreter import Suspend, Suspended
 from polymerase_runtime.limits import UNLIMITED, FuelCosts, require_limits
 from polymerase_runtime.link import Imports
-from polymerase_runtime.package import WASI_MODULES
-from polymerase_runtime.snapshot import Snapshot, restore
 from polymerase_runtime.types import ModuleInfo
-from polymerase_runtime.wasi import Wasi
+from polymerase_runtime.wasi import WASI_MODULES, Wasi
 
 if TYPE_CHECKING:
     from polymerase.driver import Module as Decoded
+    from polymerase_runtime.snapshot import Snapshot
 
-# What needs the compiler imports `driver` when it is called: a program that the cache has starts without.
+# What needs the compiler imports `driver` when it is called, and what needs snapshots those: a program that the cache
+# has starts without.
 
 __all__ = [
     "Cache",
@@ -99,6 +98,15 @@ __all__ = [
     "run_entry",
     "run_restored",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Snapshot":
+        from polymerase_runtime.snapshot import Snapshot
+
+        return Snapshot
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 DEFAULT_ENGINE: Engine = "auto"
 SHOWN_NAMES = 20  # exports listed in an error
@@ -147,8 +155,9 @@ class Module:
         cls, path: str | os.PathLike[str], *, options: Options | None = None, cache: Cache | bool = False
     ) -> Module:
         """The module in the file at `path`. Raises OSError, MalformedError, InvalidError."""
-        path = Path(path)
-        return cls(path.read_bytes(), path.name, options=options, cache=cache)
+        with open(os.fspath(path), "rb") as f:  # fspath: open would take a file's descriptor, too
+            data = f.read()
+        return cls(data, os.path.basename(os.fsdecode(path)), options=options, cache=cache)
 
     def __repr__(self) -> str:
         return f"<Module {self.name!r}, {len(self.imports)} imports, {len(self.exports)} exports>"
@@ -220,6 +229,8 @@ class Module:
         Raises SnapshotError, which says what is wrong and where, if the snapshot is damaged, of another module, or
         needs what is not there any more; LinkError; UnsupportedError; ValueError if `wasi` serves another instance.
         """
+        from polymerase_runtime.snapshot import Snapshot, restore
+
         if not isinstance(snapshot, Snapshot):
             snapshot = Snapshot(snapshot, keep=False)
         limits = snapshot.limits if limits is None else require_limits(limits)
@@ -286,6 +297,8 @@ def compile_package(
         raise ValueError(f"jobs is a number of processes, or 0 for one each processor, not {jobs}")
     if not isinstance(module, Module):
         module = Module.from_file(module)
+    from pathlib import Path
+
     from polymerase import driver
 
     summary = driver.compile_package(module.decoded, Path(out), replace(module.options, **options), progress, jobs)
@@ -332,7 +345,7 @@ def run_command(
         )
         if made is not None:
             made(instance)
-        instance.exports["_start"]()
+        instance.exports["_start"].once()
 
     try:
         deep_stack(call)
@@ -366,7 +379,7 @@ def run_entry(
         exports = instance.exports
         if entry != "_initialize":
             _initialize(module, exports)
-        return exports[entry](*args)
+        return exports[entry].once(*args)
 
     result = deep_stack(call)
     count = len(exported_func(module, entry).results)
@@ -390,6 +403,8 @@ def run_restored(
     Raises SnapshotError, also if a call is suspended and there is an `entry`, or if it waits for what only its host
     knows; LinkError; Trap, Exit, Suspended.
     """
+    from polymerase_runtime.snapshot import Snapshot
+
     snapshot = Snapshot(data, keep=False)
     if snapshot.stack is not None and entry is not None:
         raise SnapshotError("snapshot: a call is suspended: no other can be made before it has ended")

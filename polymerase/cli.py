@@ -8,7 +8,6 @@ program that aborts); else the guest's own exit code.
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import sys
 import time
@@ -16,7 +15,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import click
@@ -137,6 +135,8 @@ def compile_(
         fallback=fallback,
         interpret=_names(interpret),
     )
+    from pathlib import Path  # not for `run`, whose start it would delay
+
     if Path.cwd().is_relative_to(os.path.realpath(output)):  # not even with --force
         raise click.BadParameter("the current directory lies in it", param_hint="--output")
     start = time.perf_counter()
@@ -222,8 +222,6 @@ def run(
     preopens = _preopens(dirs)
     variables = dict(_variable(text) for text in env)
     options = Options(opt_level=opt_level, fallback=fallback, interpret=_names(interpret))
-    if hasattr(gc, "freeze"):  # what was imported stays: the search for cycles need not walk it again and again
-        gc.freeze()
     cache = False if no_cache else _cache(verbose)
     loaded = _preloads(preloads, replace(options, interpret=()), cache)
     module = api.Module.from_file(prog, options=options, cache=cache)
@@ -281,7 +279,8 @@ def _check_state_options(
 
 def _go_on(module: api.Module, file: str, entry: str | None, args: tuple[str, ...], run_with: dict[str, Any]) -> int:
     """`run --resume`."""
-    data = Path(file).read_bytes()
+    with open(file, "rb") as f:
+        data = f.read()
     values = _values(args, api.exported_func(module, entry).params, entry) if entry is not None else []
     options = {name: run_with[name] for name in ("engine", "limits", "made")}
     results, types = api.run_restored(module, data, entry, values, run_with["dirs"], **options)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -32,6 +31,8 @@ resume_option = click.option(
 @contextmanager
 def suspended_by_ctrl_c(instances: Sequence[api.Instance]) -> Iterator[None]:
     """Ctrl-C suspends the last of `instances`; the second time, or while none runs, it ends the program as usual."""
+    import signal  # not for every start of the program
+
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -52,7 +53,7 @@ def suspended_by_ctrl_c(instances: Sequence[api.Instance]) -> Iterator[None]:
 
 def save(instance: api.Instance, file: str) -> int:
     """Write a snapshot of `instance` to `file`, whole or not at all; its size in bytes. SnapshotError, OSError."""
-    import tempfile  # not for every start of the program
+    import tempfile
 
     data = instance.snapshot()
     folder, name = os.path.split(os.path.abspath(file))

@@ -6,7 +6,7 @@ errors, `Trap` and `Exit`, belong to the runtime.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from polymerase_runtime.traps import BusyError, LinkError, PolymeraseError, SnapshotError
 
@@ -25,8 +25,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
+class Where(NamedTuple):
     """A place in a module: the file, the function's index and known name, the byte offset in the file. All may be
     unknown (None)."""
 
@@ -46,10 +45,13 @@ class Where:
         return ": ".join(parts)
 
 
+NOWHERE = Where()
+
+
 class LocatedError(PolymeraseError):
     """An error about a place in a module. `message` is the fault alone, `where` the place."""
 
-    def __init__(self, message: str, where: Where = Where()) -> None:
+    def __init__(self, message: str, where: Where = NOWHERE) -> None:
         super().__init__(message, where)
         self.message = message
         self.where = where
@@ -62,9 +64,9 @@ class LocatedError(PolymeraseError):
         """Fill in what the code that found the fault did not know: it often knows the offset only."""
         where = self.where
         if where.file is None:
-            where = replace(where, file=file)
+            where = where._replace(file=file)
         if where.func is None and func is not None:
-            where = replace(where, func=func, func_name=func_name)
+            where = where._replace(func=func, func_name=func_name)
         self.where = where
         self.args = (self.message, where)  # what pickling passes on
 
@@ -81,7 +83,7 @@ class UnsupportedError(LocatedError):
     """The module may be valid, but needs something that polymerase does not do: a proposal, named by `feature`, or more
     than an implementation limit allows. `message` is the fault, `where` the place."""
 
-    def __init__(self, message: str, where: Where = Where(), feature: str | None = None) -> None:
+    def __init__(self, message: str, where: Where = NOWHERE, feature: str | None = None) -> None:
         super().__init__(message, where)
         self.feature = feature
 
@@ -93,7 +95,7 @@ class InternalError(LocatedError):
     """A bug of ours, found where `where` says. `stage` names the stage or pass, `fault` what went wrong; another
     optimisation level may avoid it."""
 
-    def __init__(self, stage: str, message: str, where: Where = Where()) -> None:
+    def __init__(self, stage: str, message: str, where: Where = NOWHERE) -> None:
         super().__init__(f"internal error in {stage}: {message} (please report it; -O0 may avoid it)", where)
         self.stage = stage
         self.fault = message

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Target = Literal["cpython", "pypy", "both"]
 TARGETS: tuple[Target, ...] = ("cpython", "pypy", "both")
@@ -89,8 +89,7 @@ class Options:
 Progress = Callable[[int, int], None]  # (done, total), in a unit of the caller's choice
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(NamedTuple):
     """What was written: counts of functions, lines of Python and bytes of all files, and the seconds it took.
     `interpreted`: functions that are not compiled; `fallbacks` says of those that cannot be which and why."""
 

@@ -37,7 +37,7 @@ def test_every_public_name_is_documented() -> None:
 
 
 def test_every_public_method_is_documented() -> None:
-    classes = [value for value in map(polymerase.__dict__.get, polymerase.__all__) if isinstance(value, type)]
+    classes = [value for value in (getattr(polymerase, name) for name in polymerase.__all__) if isinstance(value, type)]
     missing = [f"{cls.__name__}.{name}" for cls in classes for name, member in members(cls) if not member.__doc__]
     assert [] == missing
 

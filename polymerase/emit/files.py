@@ -12,7 +12,7 @@ from typing import Any
 from polymerase.errors import quote
 from polymerase.version import __version__
 from polymerase_runtime.instance import Exports
-from polymerase_runtime.package import WASI_MODULES
+from polymerase_runtime.wasi import WASI_MODULES
 from polymerase_runtime.types import ABI, Data, FuncType, ModuleInfo
 
 # What a package offers beside the module's exports, and further names of its stub.

@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from heapq import heapify, heappop, heappush
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +86,8 @@ class _Watchdog:
 
     def add(self, instance: Instance, seconds: float) -> _Watch:
         """Interrupt the instance in so many seconds."""
+        from heapq import heappush  # imported by who has deadlines: a program's start has a millisecond less
+
         with self.changed:
             self.count += 1
             watch = _Watch(time.monotonic() + seconds, self.count, instance)
@@ -100,6 +101,8 @@ class _Watchdog:
 
     def remove(self, watch: _Watch) -> None:
         """The call is over in time, or not."""
+        from heapq import heapify
+
         with _lock:  # not while it is being interrupted
             watch.instance = None
         with self.changed:
@@ -111,6 +114,8 @@ class _Watchdog:
 
     def run(self) -> None:
         """The thread's work."""
+        from heapq import heappop
+
         while True:
             with self.changed:
                 while not self.watches or self.watches[0].due > time.monotonic():

@@ -23,7 +23,7 @@ __polymerase_helper__ = True  # stubs run between the guest's frames (see border
 
 Load = Callable[[dict[str, Any], int], None]  # (namespace, index of the function)
 
-_TYPED_TABLE = re.compile(r"table(\d+)_t(\d+)")
+_TYPED_TABLE = r"table(\d+)_t(\d+)"
 MAX_SEARCHED = 1 << 20  # elements; in longer tables stubs stay, since searching one takes longer than compiling does
 
 
@@ -102,7 +102,7 @@ def _prepare(instance: Instance, code: CodeType) -> None:
             slots = max(slots, f.co_nlocals + f.co_stacksize)
             for name in f.co_names:
                 if name not in namespace:
-                    match = _TYPED_TABLE.fullmatch(name)
+                    match = re.fullmatch(_TYPED_TABLE, name)
                     if match:
                         table, t = map(int, match.groups())
                         namespace[name] = instance.tables[table].calls(instance.info.types[t])

@@ -26,12 +26,11 @@ from .link import Imports
 from .loading import is_loaded, make_stub
 from .traps import Exit, PolymeraseError, Trap, format_trap
 from .types import ModuleInfo
-from .wasi import Wasi
+from .wasi import WASI_MODULES, Wasi
 
 if TYPE_CHECKING:
     from .snapshot import Snapshot
 
-WASI_MODULES = ("wasi_snapshot_preview1",)
 EXIT_TRAP = 134  # what a shell reports of a native program that aborts
 
 # What __main__.py reads from the environment.
@@ -216,7 +215,7 @@ class Package:
         try:
             args = (self.info.name, *argv[1:])  # as `polymerase run` has it, and without a path of this machine
             instance = self.instantiate(wasi=Wasi(args=args, env=env, dirs=dirs))
-            instance.exports["_start"]()
+            instance.exports["_start"].once()
         except Exit as e:
             return e.code
         except Trap as e:

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 import pytest
 
 import polymerase
@@ -315,9 +316,21 @@ def test_the_folder_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.delenv("POLYMERASE_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "y"))
     assert "polymerase" in str(Cache().folder)
-    monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: Path("~/.cache/polymerase"))
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as for a user without a home
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda *_, **__: "~/.cache/polymerase")
     assert not Cache().write(KEY, "a", b"", BLOBS)
     assert not Path("~").exists()
+
+
+@pytest.mark.parametrize("given", [None, "", " ", "/somewhere/cache"])
+def test_the_folder_is_the_one_that_platformdirs_names(monkeypatch: pytest.MonkeyPatch, given: str | None) -> None:
+    monkeypatch.delenv("POLYMERASE_CACHE_DIR", raising=False)
+    if given is None:
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    else:
+        monkeypatch.setenv("XDG_CACHE_HOME", given)
+    assert platformdirs.user_cache_path("polymerase", appauthor=False) == Cache().folder
 
 
 def test_clear_removes_entries_and_what_writers_left_and_nothing_else(made: Callable[..., Cache]) -> None:

@@ -28,9 +28,11 @@ INTERNAL = frozenset(
         "Cache.write",
         "Caller.__init__",
         "Func.__init__",
+        "Func.again",
         "Func.bound_depth",
         "Func.depth",
         "Func.limit",
+        "Func.once",
         "Func.raw",
         "Func.rebind",
         "Global.of_cell",
@@ -81,6 +83,8 @@ def _href(stem: str) -> str:
 
 def build(folder: Path) -> list[Path]:
     """Write the site into `folder`; return its files."""
+    for module in (polymerase, polymerase.api):
+        vars(module)["Snapshot"] = polymerase.Snapshot  # imported lazily otherwise: pdoc looks at what is there
     for value in vars(polymerase).values():
         # A NamedTuple's constructor keeps its types as names that only its own module can read.
         if isinstance(value, type) and issubclass(value, tuple):

@@ -18,7 +18,9 @@ from .imports import NAMESPACE, host_functions
 from .process import Process
 from .streams import Stream, StreamLike
 
-__all__ = ["Clocks", "StreamLike", "Wasi"]
+__all__ = ["WASI_MODULES", "Clocks", "StreamLike", "Wasi"]
+
+WASI_MODULES = (NAMESPACE,)  # of imports that a Wasi serves
 
 
 class Wasi:
