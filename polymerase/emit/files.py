@@ -12,8 +12,8 @@ from typing import Any
 from polymerase.errors import quote
 from polymerase.version import __version__
 from polymerase_runtime.instance import Exports
-from polymerase_runtime.wasi import WASI_MODULES
 from polymerase_runtime.types import ABI, Data, FuncType, ModuleInfo
+from polymerase_runtime.wasi import WASI_MODULES
 
 # What a package offers beside the module's exports, and further names of its stub.
 _PUBLIC = ("Caller", "Exit", "Limits", "LinkError", "SnapshotError", "Trap", "Wasi", "instantiate", "restore")
