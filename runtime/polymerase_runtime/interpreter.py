@@ -29,6 +29,7 @@ from . import border
 from .closures import FILE, FIRST, Builder, Node, Op
 from .controls import OutOfFuel, refuel, stop
 from .func import Func
+from .interrupts import timed
 from .loading import Load, make_stub, replace
 from .tail import TailCall
 from .traps import KEPT_FRAMES, STACK_EXHAUSTED, UNDEFINED_ELEMENT, Frame, PolymeraseError, Trap
@@ -710,7 +711,7 @@ def _offset(tb: TracebackType | None, kind: Any, x: Any, op: Any) -> int | None:
 def _called_by_host() -> bool:
     """Whether the interpreter that asks was called from Python, and no other one runs further out."""
     frame = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename == __file__:
+    while frame is not None and (frame.f_code.co_filename == __file__ or frame.f_code is timed.__code__):
         frame = frame.f_back  # type: ignore[assignment]
     if frame is None:
         return False

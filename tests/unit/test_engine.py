@@ -293,6 +293,18 @@ def test_a_host_function_suspends_the_guest_and_its_results_come_later() -> None
         instance.resume()
 
 
+@pytest.mark.parametrize("fuel", [None, 1000])
+def test_calls_with_a_deadline_can_be_suspended(fuel: int | None) -> None:
+    def host(n: int) -> int:
+        raise polymerase.Suspend
+
+    limits = polymerase.Limits(deadline=60.0, call_depth=5, fuel=fuel)
+    instance = module(CALLS).instantiate({"env": {"host": host}}, engine="interp", limits=limits)
+    with pytest.raises(polymerase.Suspended):
+        instance.exports.pair(7)
+    assert (3, 7) == instance.resume(3)
+
+
 def test_a_suspended_instance_can_be_called_and_then_goes_on() -> None:
     def host(n: int) -> int:
         raise polymerase.Suspend
