@@ -28,7 +28,7 @@ from polymerase_runtime.limits import Limits
 from polymerase_runtime.loading import Load, define, is_loaded, make_stub
 
 if TYPE_CHECKING:
-    from polymerase.driver import FunctionCompiler, Module
+    from polymerase.driver import FunctionCompiler, Loop, Module
 
 
 class LazyCode:
@@ -57,9 +57,10 @@ class LazyCode:
     @property
     def module(self) -> Module:
         """The decoded module; decoded now, if it was not needed before."""
-        if callable(self._module):
-            self._module = self._module()
-        return self._module
+        module = self._module  # no lock: who holds it may be waiting for `_on_fresh_stack`
+        if callable(module):
+            module = self._module = module()
+        return module
 
     def bind(self, namespace: dict[str, Any], load: Load | None = None) -> None:
         """Put a stub for each function of the module into an instance's namespace, which calls `load` (default:
@@ -87,6 +88,16 @@ class LazyCode:
                 if found is None:
                     found = self._codes[i] = self._make(i)
         return found
+
+    def compile_loop(self, i: int, header: int) -> tuple[str, CodeType, Loop]:
+        """The loop headed by block `header` of the prepared body of function `i`, as a function: its name, the code of
+        a Python module that defines it, what it takes and gives.
+
+        Raises UnsupportedError, InternalError; RecursionError if the caller's stack leaves too little room.
+        """
+        name = f"{self.info.func_names[i]}_loop{header}"
+        with self._lock:
+            return (name, *self._made_compiler().compile_loop(i - self.imported, header, name))
 
     def ready(self) -> frozenset[int]:
         """The functions whose code is there or in the cache: they need no compiling."""

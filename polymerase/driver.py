@@ -35,12 +35,12 @@ from polymerase_runtime.types import ExportType, ImportType, ModuleInfo
 __all__ = [
     "CodeSource",
     "FunctionCompiler",
+    "Loop",
     "Module",
     "body_of",
     "check_floats",
     "code_filename",
     "compile_in_memory",
-    "compile_loop",
     "compile_mixed",
     "compile_package",
     "data_blob",
@@ -131,9 +131,23 @@ class FunctionCompiler:
             except (PolymeraseError, MemoryError, RecursionError):
                 raise
             except Exception as e:
-                i = self.module.imported_funcs + n
-                where = Where(self.module.file, i, self.module.names.funcs.get(i), self.module.codes[n].at)
-                raise InternalError("emit", f"{type(e).__name__}: {e}", where) from e
+                raise InternalError("emit", f"{type(e).__name__}: {e}", self._where(n)) from e
+
+    def compile_loop(self, n: int, header: int, name: str) -> tuple[CodeType, Loop]:
+        """The loop headed by block `header` of the prepared body of defined function number `n`, as a function `name`:
+        the code of a Python module that defines it, and what it takes and gives. Raises as `compile`."""
+        with _no_cycles():
+            try:
+                loop = extract_loop(self.module, n, header, self.options.controls)
+                return self._compiler.compile(opt.run(loop.f, self.module, self.options), name), loop
+            except (PolymeraseError, MemoryError, RecursionError):
+                raise
+            except Exception as e:
+                raise InternalError("compile_loop", f"{type(e).__name__}: {e}", self._where(n)) from e
+
+    def _where(self, n: int) -> Where:
+        i = self.module.imported_funcs + n
+        return Where(self.module.file, i, self.module.names.funcs.get(i), self.module.codes[n].at)
 
 
 def compile_mixed(module: Module, options: Options, interpreted: frozenset[int]) -> tuple[ModuleInfo, InterpretedCode]:
@@ -144,22 +158,6 @@ def compile_mixed(module: Module, options: Options, interpreted: frozenset[int])
     with _no_cycles():
         info, code = emit.compile_module(module, (ir_of(module, n, options) for n in compiled), options)
     return info, InterpretedCode(Bodies(info, partial(body_of, module, controls=options.controls)), interpreted, code)
-
-
-def compile_loop(module: Module, i: int, header: int, options: Options) -> tuple[str, CodeType, Loop]:
-    """The loop headed by block `header` of the prepared body of function `i`: as the definition of a function, of this
-    name, and what it takes and gives. Raises UnsupportedError, InternalError."""
-    compiler = emit.FunctionCompiler(module, options)
-    name = f"{compiler.info().func_names[i]}_loop{header}"
-    with _no_cycles():
-        try:
-            loop = extract_loop(module, i - module.imported_funcs, header, options.controls)
-            return name, compiler.compile(opt.run(loop.f, module, options), name), loop
-        except (PolymeraseError, MemoryError):
-            raise
-        except Exception as e:
-            where = Where(module.file, i, module.names.funcs.get(i), module.codes[i - module.imported_funcs].at)
-            raise InternalError("compile_loop", f"{type(e).__name__}: {e}", where) from e
 
 
 def body_of(module: Module, i: int, controls: Controls) -> Body:

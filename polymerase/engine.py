@@ -18,7 +18,7 @@ from __future__ import annotations
 import threading
 import warnings
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from polymerase.code import LazyCode
 from polymerase.errors import FallbackWarning, InternalError, UnsupportedError, fallback_message
@@ -26,9 +26,6 @@ from polymerase.options import Controls, Engine, Options
 from polymerase_runtime.interpreter import Bodies, Body, Code, CompiledLoop, InterpretedCode, Machine
 from polymerase_runtime.loading import define_loop
 from polymerase_runtime.types import ModuleInfo
-
-if TYPE_CHECKING:
-    pass
 
 # Slices (of SLICE operations, see interpreter.py) after which a piece of code has earned to be compiled: some, and one
 # for each so many statements. Compiling takes 100 µs a statement, a slice 0.4 ms or more (CPython 3.11).
@@ -130,7 +127,7 @@ class Tiered(Bodies):
         if code.i in self.engines.forced:
             return
         code.heat += 1
-        if code.heat >= _SLICES + code.statements() // _STATEMENTS_A_SLICE and code.i in machine.interpreted:
+        if code.i in machine.interpreted and code.heat >= _SLICES + code.statements() // _STATEMENTS_A_SLICE:
             machine.release(code.i, self.compiled.define)
         head = code.loops[code.blocks[pc]]
         if head < 0 or head in code.compiled_loops or self.engines.options.controls.depth:
@@ -139,17 +136,15 @@ class Tiered(Bodies):
         if heat >= _SLICES + code.statements(head) // _STATEMENTS_A_SLICE:
             with self._compiling:
                 if head not in code.compiled_loops:
-                    code.compiled_loops.add(head)
                     self._compile_loop(code, head)
+                    code.compiled_loops.add(head)
             if code.i in machine.interpreted:  # the whole of it, should it be called again
                 machine.release(code.i, self.compiled.define)
 
     def _compile_loop(self, code: Code, head: int) -> None:
-        from polymerase.driver import compile_loop
-
         try:
-            name, made, loop = compile_loop(self.engines.lazy.module, code.i, head, self.engines.options)
-        except (UnsupportedError, InternalError):
+            name, made, loop = self.engines.lazy.compile_loop(code.i, head)
+        except (UnsupportedError, InternalError, RecursionError):  # too little stack is left here
             return  # it stays interpreted
         exits = tuple(code.starts[block] for block in loop.exits)
         code.install_loop(head, CompiledLoop(name, partial(define_loop, code=made), loop.ins, loop.outs, exits))

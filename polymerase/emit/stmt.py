@@ -59,6 +59,7 @@ FUEL = "fuel"  # the global that holds the units left in the slice (see the runt
 LEFT = "left"  # the local that holds them in functions where that is faster (see _fuel_of)
 FEW_CHARGES = 3
 MAX_FLOAT_COST = 1 << 20  # of an instruction; then all that a block costs is exact as a float
+_BULK = frozenset(f"{kind}_{what}" for kind in ("memory", "table") for what in ("copy", "fill", "grow", "init"))
 SWITCH = "k"  # the variable that holds the number of a case
 MAX_INDENT = 90  # of the 98 levels that Python reads
 
@@ -238,6 +239,8 @@ class Functions:
             self.spell.go(s.at)
             calls = self.spell.calls
             new = self._charges(body, k) if isinstance(s, Charge) else self.statement(s)
+            if self.controls.fuel is not None and not self.controls.polls and _is_bulk(s):
+                new.insert(0, self._poll())  # a slice of fuel pays for hours of them
             if self._fuel == LEFT and self.spell.calls > calls and not isinstance(s, (If, While, Switch, TailCall)):
                 self.spell.go(s.at)
                 new = self._around_calls(new)
@@ -509,6 +512,11 @@ def _light(body: list[ast.stmt]) -> bool:
 def _is_if(body: list[ast.stmt]) -> bool:
     """Whether a list prints as `elif`."""
     return len(body) == 1 and isinstance(body[0], ast.If)
+
+
+def _is_bulk(s: Stmt) -> bool:
+    """Whether a statement fills, copies or makes any amount of memory or table."""
+    return isinstance(s, Eval | Set) and isinstance(s.e, Sys) and s.e.name in _BULK
 
 
 def _ends(s: ast.stmt) -> bool:

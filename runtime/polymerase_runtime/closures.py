@@ -38,7 +38,8 @@ FIRST = 2  # the register that holds variable 0
 FILE = "<polymerase interpreter>"  # of the code of closures, as tracebacks have it
 MAX_SIZE = 12  # operations in one expression, and in one closure before it is closed
 MAX_RUN = 6  # statements in one closure
-_MAX_SHAPES = 20_000  # kept; a hostile module can make any number
+_MAX_SHAPES = 20_000  # kept; a hostile module can make any number,
+_MAX_TEXT = 1 << 24  # and of any length: characters of all shapes that are kept, with 5 to 10 bytes of code each
 
 # Memory through views (see memory.py), as CPython likes it; PyPy reads bytearrays faster through the runtime's loads.
 _VIEWS = sys.implementation.name != "pypy" and sys.byteorder == "little"
@@ -58,6 +59,7 @@ _SCOPE: dict[str, Any] = {
     "__polymerase__": None,  # what these functions raise is the guest's (see border.py)
 }
 _factories: dict[str, Callable[..., Op]] = {}
+_text_kept = [0]  # characters of the keys
 
 # Spellings of operations whose operands are put in for {0} and {1}, held against the definitions by a test. An operand
 # is a variable, a constant or text in parentheses.
@@ -118,8 +120,8 @@ _TRAPPING = ("div_s", "div_u", "rem_s", "rem_u")
 
 
 class Builder:
-    """Makes the closures of one function. `state` has the names of the instance's globals: (name, whether it is a
-    cell)."""
+    """Makes the closures of one function. Globals are what the namespace has under `global_names`: those whose index is
+    in `cells` a Global, the others the value itself."""
 
     def __init__(self, global_names: tuple[str, ...], cells: frozenset[int]) -> None:
         self.global_names = global_names
@@ -176,9 +178,11 @@ class Builder:
         key = f"{','.join(self.params)}:{text}"
         factory = _factories.get(key)
         if factory is None:
-            if len(_factories) >= _MAX_SHAPES:
+            if len(_factories) >= _MAX_SHAPES or _text_kept[0] > _MAX_TEXT:
                 _factories.clear()
+                _text_kept[0] = 0
             factory = _factories[key] = _compile(self.params, text)
+            _text_kept[0] += len(key)
         op = factory(*self.values)
         if at:
             op.at = at  # type: ignore[attr-defined] # a function has the attributes it is given

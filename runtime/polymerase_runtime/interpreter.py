@@ -22,7 +22,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from itertools import accumulate
-from types import CodeType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from . import border
@@ -46,7 +46,7 @@ Segment = tuple[int, int, tuple[Op, ...], Any]
 BRANCH, CALL, RETURN, INDIRECT, TAIL, INDIRECT_TAIL, LOOP, MAKE, ENTER, LOOK = range(10)
 SLICE = 4000  # cost after which the interpreter looks at the world: 1 to 4 ms
 MAX_FRAMES = border.MAX_DEPTH
-_UNMADE: Any = object()
+_BULK = SLICE // 8  # what an operation on a whole memory or table counts for: 64 MB take 7 ms
 
 
 class SavedFrame(NamedTuple):
@@ -97,6 +97,7 @@ class Code:
         "_builder",
         "_canonical",
         "_metered",
+        "_statements",
         "at",
         "blocks",
         "body",
@@ -131,6 +132,7 @@ class Code:
         self._builder = builder
         self._canonical = types
         self._metered = metered
+        self._statements: dict[Optional[int], int] = {}  # noqa: UP045 - 3.9
 
     def segment(self, pc: int) -> Segment:
         """Segment `pc`, made with its block if it has not been yet. Most blocks of most functions never run."""
@@ -139,7 +141,7 @@ class Code:
             n = self.blocks[pc]
             cost, _, stmts, term, _ = self.body[n]
             if not self._metered:  # what is counted then serves to look around now and then
-                cost = self.sizes[n]
+                cost = self.sizes[n] + _BULK * sum(map(_is_bulk, stmts))
             made = list(_segments(cost, stmts, term, self._builder.fresh(), self.starts, self._canonical))
             at = self.starts[n]
             for k, segment in enumerate(made, at):
@@ -156,7 +158,11 @@ class Code:
 
     def statements(self, head: int | None = None) -> int:
         """How many statements the function, or the loop headed by a block, has; not those of loops inside."""
-        return sum(n for n, loop in zip(self.sizes, self.loops) if head is None or loop == head)
+        found = self._statements.get(head)
+        if found is None:
+            found = sum(n for n, loop in zip(self.sizes, self.loops) if head is None or loop == head)
+            self._statements[head] = found
+        return found
 
     def install_loop(self, head: int, loop: CompiledLoop) -> None:
         """From now on the loop headed by block `head` is `loop`."""
@@ -169,12 +175,19 @@ class Code:
         return self.covered.get(pc - 1) or self.segment(pc - 1)
 
 
+_BULKY = frozenset(f"{kind}_{what}" for kind in ("memory", "table") for what in ("copy", "fill", "grow", "init"))
 _ZERO: dict[str, Any] = {"i32": 0, "i64": 0, "v128": 0, "f32": 0.0, "f64": 0.0}
 
 
 def _count(block: tuple[Any, ...]) -> int:
     """The segments of a block."""
     return 1 + sum(s[0] in ("call", "calli") for s in block[2])
+
+
+def _is_bulk(s: Node) -> bool:
+    """Whether a statement fills, copies or makes any amount of memory or table."""
+    e: Node = s[1] if s[0] == "eval" else s[2] if s[0] == "set" else s
+    return e[0] == "sys" and e[1] in _BULKY
 
 
 def _starts(blocks: tuple[Any, ...]) -> list[int]:
@@ -357,10 +370,12 @@ class Machine:
         self.memory: Any = None
         self.left = SLICE
         self.metered = "fuel" in instance.info.controls
-        self.free = self.metered and "polls" in instance.info.controls  # a loop may cost nothing
         self.counted = "depth" in instance.info.controls
         self.suspended: Suspension | None = None
         self.stopping = False
+        self.most_frames = MAX_FRAMES  # so many of the largest function fit, as with Instance.bound_depth
+        self.stack: list[Any] = []  # of the `_go` that runs now
+        self.below = 0  # frames on the stacks of those that it interrupts
         for i in interpreted:
             stub = self._stub(i)
             self.stubs[stub] = i
@@ -412,7 +427,11 @@ class Machine:
         """Function `i` if it is interpreted."""
         if i not in self.interpreted:
             return None
-        code = self.bodies.code(i)
+        try:
+            code = self.bodies.code(i)
+        except RecursionError:  # anew, so that it is the guest's whose stack is exhausted, and not the compiler's
+            raise RecursionError(f"no stack to prepare func {i}") from None
+        self.most_frames = min(self.most_frames, border.depth_of(len(code.types)))
         for table, t in code.typed_tables():
             name = f"table{table}_t{t}"
             if name not in self.namespace:
@@ -425,6 +444,11 @@ class Machine:
 
         Entries of the stack: (code, segment to go on at, registers, where results go, offset of the call).
         """
+        outer = self.stack
+        below = self.below
+        self.stack = stack
+        self.below = under = below + len(outer)
+        room = self.most_frames - under
         codes = self.codes
         stubs = self.stubs
         namespace = self.namespace
@@ -435,7 +459,6 @@ class Machine:
         depth: int = namespace["depth"]  # see controls.py; less by what is on the stack here
         slots: int = namespace["slots"]
         before = depth, slots
-        free = self.free
         segments = code.segments
         kind: Any
         x: Any
@@ -451,7 +474,7 @@ class Machine:
                     raise Trap(STACK_EXHAUSTED)
             while True:
                 kind, cost, ops, x = segments[pc]
-                if left < cost or free and not namespace["running"]:
+                if left < cost or metered and not namespace["running"]:
                     kind = LOOK
                     left = self._look(left, cost, code, pc)
                     continue
@@ -479,30 +502,42 @@ class Machine:
                     if kind == CALL:
                         i, make, into, at = x
                         args = make(r)
-                        callee = codes[i] or self._load(i)
+                        callee = codes[i]
                         if callee is None:
-                            f = namespace[names[i]]
+                            callee = self._load(i)
+                            room = self.most_frames - under
+                            if callee is None:
+                                f = namespace[names[i]]
                     elif kind == INDIRECT:
                         table, index, make, into, at = x
                         args = make(r)
                         f = _element(namespace[table], index(r))
                         j = stubs.get(f)
-                        callee = None if j is None else codes[j] or self._load(j)
+                        callee = None
+                        if j is not None:
+                            callee = codes[j] or self._load(j)
+                            room = self.most_frames - under
                     elif kind == TAIL:
                         i, make, at = x
                         args = make(r)
-                        callee = codes[i] or self._load(i)
+                        callee = codes[i]
                         if callee is None:
-                            f = namespace[names[i]]
+                            callee = self._load(i)
+                            room = self.most_frames - under
+                            if callee is None:
+                                f = namespace[names[i]]
                     else:
                         table, index, make, at = x
                         args = make(r)
                         f = _element(namespace[table], index(r))
                         j = stubs.get(f)
-                        callee = None if j is None else codes[j] or self._load(j)
+                        callee = None
+                        if j is not None:
+                            callee = codes[j] or self._load(j)
+                            room = self.most_frames - under
                     if callee is not None:
                         if kind < TAIL:
-                            if len(stack) >= MAX_FRAMES:
+                            if len(stack) >= room:
                                 raise Trap(STACK_EXHAUSTED)
                             stack.append((code, pc + 1, r, into, at))
                         if counted:
@@ -533,6 +568,7 @@ class Machine:
                         namespace["depth"] = depth
                         namespace["slots"] = slots
                     value = f(*args[FIRST:])
+                    room = self.most_frames - under  # the callee may have called larger functions
                     if metered:
                         left = namespace["fuel"]
                 if kind == RETURN or kind >= TAIL:
@@ -561,6 +597,8 @@ class Machine:
             if error is None:
                 raise
         finally:
+            self.stack = outer
+            self.below = below
             if not metered:
                 self.left = left
             elif left >= 0:
@@ -612,7 +650,8 @@ class Machine:
         """Keep the stack, if nothing but the guest's functions lies between the host's call and here."""
         if self.suspended is not None:
             return PolymeraseError("cannot suspend: another call of the instance is already suspended")
-        if not _called_by_host():
+        between = e.__traceback__ is not None and _passed_guest(e.__traceback__.tb_next)
+        if between or not _called_by_host():
             return PolymeraseError("cannot suspend: a host function or compiled code is on the call stack")
         frames = [SavedFrame(caller.i, after, registers) for caller, after, registers, _, _ in stack]
         if isinstance(e, (_Paused, OutOfFuel)):
@@ -710,16 +749,28 @@ def _offset(tb: TracebackType | None, kind: Any, x: Any, op: Any) -> int | None:
 
 def _called_by_host() -> bool:
     """Whether the interpreter that asks was called from Python, and no other one runs further out."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
+    interpreters = 0
     while frame is not None and (frame.f_code.co_filename == __file__ or frame.f_code is timed.__code__):
-        frame = frame.f_back  # type: ignore[assignment]
+        interpreters += frame.f_code is Machine._go.__code__
+        frame = frame.f_back
     if frame is None:
         return False
     code = frame.f_code
     if code.co_filename != border.FILE and code is not Func.again.__code__ and code.co_name != "__call__":
         return False
     while frame is not None:
-        if frame.f_code is Machine._go.__code__:
-            return False
-        frame = frame.f_back  # type: ignore[assignment]
-    return True
+        interpreters += frame.f_code is Machine._go.__code__
+        frame = frame.f_back
+    return interpreters == 1
+
+
+def _passed_guest(tb: TracebackType | None) -> bool:
+    """Whether an exception with these frames, those below `_go`'s, came through compiled code or another interpreter,
+    whose frames are gone now."""
+    while tb is not None:
+        code = tb.tb_frame.f_code
+        if code is Machine._go.__code__ or code.co_filename != FILE and "__polymerase__" in tb.tb_frame.f_globals:
+            return True
+        tb = tb.tb_next
+    return False

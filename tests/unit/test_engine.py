@@ -15,7 +15,7 @@ from polymerase import driver
 from polymerase.emit.chunks import Writer
 from polymerase.errors import InternalError, LinkError, UnsupportedError, Where
 from polymerase.options import ENGINES, Engine, Options
-from polymerase_runtime import interpreter
+from polymerase_runtime import border, interpreter
 from polymerase_runtime.interpreter import LOOP
 
 
@@ -51,7 +51,7 @@ def test_a_running_loop_goes_on_as_compiled_code(monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_runs_little_is_never_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "compile_loop", None)
+    monkeypatch.setattr(driver.FunctionCompiler, "compile_loop", None)
     instance = module(SUM).instantiate(engine="auto")
     assert 55 == instance.exports.sum(10)
     assert instance.machine is not None
@@ -183,6 +183,67 @@ def test_endless_recursion_is_a_trap_in_every_engine(engine: Engine) -> None:
         assert {0} == {frame.func for frame in caught.value.frames}
 
 
+def test_large_interpreted_frames_recurse_no_deeper_than_memory_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(border, "MAX_SLOTS", 1 << 22)
+    text = f"""(module (func $f (export "f") (param i32) (local {"i64 " * 2000})
+        local.get 0 if local.get 0 i32.const 1 i32.sub call $f end))"""
+    instance = module(text).instantiate(engine="interp")
+    exports = instance.exports
+    exports.f(2000)
+    with pytest.raises(polymerase.Trap, match="call stack exhausted"):
+        exports.f(2200)
+    exports.f(2000)
+
+
+def test_interpreters_that_call_each_other_share_one_stack() -> None:
+    text = """(module (import "m" "h" (func $h))
+        (func $f (export "f") (param i32) local.get 0
+            if local.get 0 i32.const 1 i32.sub call $f else call $h end))"""
+    calls: list[int] = []
+
+    def host() -> None:
+        calls.append(1)
+        if len(calls) < 4:
+            exports.f(25_000)
+
+    exports = module(text).instantiate({"m": {"h": host}}, engine="interp").exports
+    with pytest.raises(polymerase.Trap, match="call stack exhausted"):
+        exports.f(25_000)
+    assert 2 == len(calls)
+    calls += [1, 1]
+    exports.f(50_000)
+    exports.f(50_000)
+
+
+@pytest.mark.parametrize("engine", ["aot", "auto"])
+@pytest.mark.parametrize("slice_", [3, 4000])
+def test_a_stack_too_full_to_prepare_a_function_is_the_guests(
+    engine: Engine, slice_: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interpreter, "SLICE", slice_)
+    text = """(module
+        (func $f (export "f") (param i32) (result i32) local.get 0
+            if (result i32) local.get 0 i32.const 1 i32.sub call $f i32.const 1 i32.add
+            else i32.const 7 call $g end)
+        (func $g (param i32) (result i32) (local i32)
+            loop local.get 0 i32.const 1 i32.sub local.tee 0 br_if 0 end local.get 1))"""
+    options = Options(interpret=("1",) if engine == "aot" else ())
+
+    def run(n: int) -> int | None:
+        try:
+            return int(module(text, options).instantiate(engine=engine).exports.f(n))
+        except polymerase.Trap as e:
+            assert "call stack exhausted" == str(e).partition("\n")[0]
+            return None
+
+    fits, most = 0, 70_000
+    while most - fits > 1:
+        middle = (fits + most) // 2
+        fits, most = (fits, middle) if run(middle) is None else (middle, most)
+    for n in range(fits - 100, fits + 20, 3):
+        assert run(n) in (n, None)
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_calls_end_at_the_depth_asked_for_in_every_engine(engine: Engine) -> None:
     text = """(module (func $f (export "f") (param i32) (result i32) (local i64)
@@ -303,6 +364,41 @@ def test_calls_with_a_deadline_can_be_suspended(fuel: int | None) -> None:
     with pytest.raises(polymerase.Suspended):
         instance.exports.pair(7)
     assert (3, 7) == instance.resume(3)
+
+
+def test_a_guest_is_not_suspended_with_compiled_code_or_another_instance_between() -> None:
+    def host(n: int) -> int:
+        raise polymerase.Suspend
+
+    imports = {"env": {"host": host}}
+    mixed = module(CALLS, Options(interpret=("pair",))).instantiate(imports, engine="aot")
+    with pytest.raises(polymerase.PolymeraseError, match="cannot suspend: a host function or compiled code"):
+        mixed.exports.pair(7)  # pair -> two, compiled -> host
+    assert mixed.suspended is None
+
+    inner = module(CALLS).instantiate(imports, engine="interp")
+    text = """(module (import "env" "a" (func $a (param i32) (result i32 i64)))
+        (func (export "f") (result i32 i64) i32.const 1 call $a))"""
+    outer = module(text).instantiate({"env": {"a": inner.exports.pair}}, engine="interp")
+    with pytest.raises(polymerase.PolymeraseError, match="cannot suspend: a host function or compiled code"):
+        outer.exports.f()
+    assert inner.suspended is None and outer.suspended is None
+
+
+def test_a_guest_is_not_suspended_within_a_compiled_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interpreter, "SLICE", 5)
+    turns: list[int] = []
+
+    def host() -> None:
+        turns.append(1)
+        if len(turns) > 500:
+            raise polymerase.Suspend
+
+    text = '(module (import "m" "h" (func $h)) (func (export "f") loop call $h br 0 end))'
+    instance = module(text).instantiate({"m": {"h": host}}, engine="auto")
+    with pytest.raises(polymerase.PolymeraseError, match="cannot suspend: a host function or compiled code"):
+        instance.exports.f()
+    assert instance.suspended is None
 
 
 def test_a_suspended_instance_can_be_called_and_then_goes_on() -> None:

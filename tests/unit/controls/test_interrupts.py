@@ -207,3 +207,22 @@ def test_a_guest_that_sleeps_is_stopped(wat: Wat, engine: str) -> None:
     assert 0.1 <= time.monotonic() - start < 0.1 + LATE
     instance = module.instantiate(engine=engine, limits=Limits(deterministic=True))  # type: ignore[arg-type]
     instance.exports.sleep(10**18)  # at once
+
+
+BULK = {
+    "memory.copy": "(memory.copy (i32.const 0) (i32.const 1) (i32.const 0x3fffff0))",
+    "memory.fill": "(memory.fill (i32.const 0) (i32.const 1) (i32.const 0x3fffff0))",
+    "table.copy": "(table.copy (i32.const 0) (i32.const 1) (i32.const 999999))",
+}
+
+
+@pytest.mark.parametrize("limits", [Limits(deadline=0.2), Limits(deadline=0.2, fuel=1 << 40)])
+@pytest.mark.parametrize("name", BULK)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_instructions_that_take_long_leave_time_to_look(wat: Wat, engine: str, name: str, limits: Limits) -> None:
+    binary = wat(f'(module (memory 1024) (table 1000000 funcref) (func (export "f") (loop {BULK[name]} br 0)))')
+    exports = Module(binary).instantiate(engine=engine, limits=limits).exports  # type: ignore[arg-type]
+    begun = time.monotonic()
+    with pytest.raises(Trap, match="^interrupt"):
+        exports.f()
+    assert time.monotonic() - begun < 0.2 + LATE

@@ -1434,9 +1434,11 @@ for _ in range(40):
 
 CHECKS = [value for name, value in sorted(globals().items()) if name.startswith("check_")]
 
-if __name__ == "__main__":
+
+def run(checks: list[Any]) -> None:
+    """Run them all, print those that fail, and end the process."""
     failed = 0
-    for check in CHECKS:
+    for check in checks:
         begun = time.perf_counter()
         try:
             check()
@@ -1446,5 +1448,9 @@ if __name__ == "__main__":
             traceback.print_exc(file=sys.stdout)
         if "-v" in sys.argv:
             print(f"{time.perf_counter() - begun:.2f} s {check.__name__}")
-    print(f"{len(CHECKS)} checks, {failed} failed")
+    print(f"{len(checks)} checks, {failed} failed")
     sys.exit(failed > 0)
+
+
+if __name__ == "__main__":
+    run(CHECKS)

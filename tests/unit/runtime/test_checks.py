@@ -11,14 +11,19 @@ from pathlib import Path
 
 import pytest
 
-FILE = Path(__file__).with_name("checks.py")
-SPEC = importlib.util.spec_from_file_location("runtime_checks", FILE)
-assert SPEC is not None and SPEC.loader is not None
-CHECKS = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(CHECKS)
+FILES = [Path(__file__).with_name(name) for name in ("checks.py", "checks_interpreter.py")]
 
 
-@pytest.mark.parametrize("check", CHECKS.CHECKS, ids=lambda check: check.__name__)
+def checks_of(file: Path) -> list[Callable[[], None]]:
+    spec = importlib.util.spec_from_file_location(f"runtime_{file.stem}", file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    checks: list[Callable[[], None]] = module.CHECKS
+    return checks
+
+
+@pytest.mark.parametrize("check", [c for file in FILES for c in checks_of(file)], ids=lambda check: check.__name__)
 def test_runtime(check: Callable[[], None]) -> None:
     check()
 
@@ -31,5 +36,6 @@ def test_runtime_on_another_python(name: str, root: Path) -> None:
     python = (name == "pypy3" and os.environ.get("POLYMERASE_PYPY")) or shutil.which(name)
     if not python or subprocess.run([python, "-c", ""], capture_output=True).returncode:
         pytest.skip(f"no {name} on this machine")
-    run = subprocess.run([python, str(FILE), str(root / "runtime")], capture_output=True, text=True, timeout=120)
-    assert (0, "") == (run.returncode, run.stderr), run.stdout
+    for file in FILES:
+        run = subprocess.run([python, str(file), str(root / "runtime")], capture_output=True, text=True, timeout=120)
+        assert (0, "") == (run.returncode, run.stderr), run.stdout
