@@ -69,6 +69,7 @@ from polymerase.lower.cfg import (
     Goto,
     block_at,
     defer_charges,
+    redirect,
     reverse_postorder,
     successors,
 )
@@ -302,7 +303,7 @@ class _Graph:
                     door.stmts.append(Return(values, at))
                     exits.append(exit_number if to is EXIT else to.id)
         for b in members:
-            _redirect(self.order[b], doors)
+            redirect(self.order[b], doors)
         start = Block()
         start.term = Goto(entry, 0)
         order = reverse_postorder(start)
@@ -317,20 +318,6 @@ class _Graph:
         while b > header:
             b = self.around[b]
         return b == header
-
-
-def _redirect(block: Block, doors: dict[Block, Block]) -> None:
-    match block.term:
-        case Goto() as term:
-            term.to = doors.get(term.to, term.to)
-        case Branch() as term:
-            term.then = doors.get(term.then, term.then)
-            term.orelse = doors.get(term.orelse, term.orelse)
-        case Choose() as term:
-            term.default = doors.get(term.default, term.default)
-            term.cases = [(values, doors.get(to, to)) for values, to in term.cases]
-        case None:
-            pass
 
 
 def _assigned(s: Stmt) -> tuple[Var, ...]:

@@ -59,7 +59,12 @@ class SavedFrame(NamedTuple):
 
 class Suspend(Exception):
     """Raised by a host function, it suspends the interpreted guest that called it: `Instance.resume` gives the call's
-    results."""
+    results. Compiled code cannot be suspended: there it reaches whoever called the guest."""
+
+    def __init__(
+        self, message: str = 'cannot suspend: compiled code is on the call stack (see engine="interp")'
+    ) -> None:
+        super().__init__(message)
 
 
 class Suspended(PolymeraseError):
