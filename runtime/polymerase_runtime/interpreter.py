@@ -5,8 +5,8 @@ The guest's call stack is a list, not Python's, so it may be as deep as its limi
 suspended, and be saved. All state of a function is in its registers whenever a segment begins.
 
     BRANCH    x(r) is the next segment             RETURN  x(r) is the result: nothing, a value, or a tuple
-    CALL      x: (function, arguments, results)    TAIL    x: (function, arguments)
-    INDIRECT  x: (table, index, arguments, results)        INDIRECT_TAIL  x: (table, index, arguments)
+    CALL      x: (function, arguments, results, offset)             TAIL           the same, results None
+    INDIRECT  x: (table, index, arguments, results, offset)         INDIRECT_TAIL  the same, results None
     LOOP      x: a compiled loop                       MAKE    the segment has never been run and is not made yet
     ENTER, LOOK   of no segment: what fails is entering a function, or going on
 
@@ -227,12 +227,13 @@ def _segments(
         x = run.last(lambda: builder.value(es[0]) if len(es) == 1 else _tuple(es, builder))
         yield RETURN, cost, run.take(), x
     elif kind == "tail":
-        x = (term[1], run.last(_registers(term[2], builder)), term[3])
+        x = (term[1], run.last(_registers(term[2], builder)), None, term[3])
         yield TAIL, cost, run.take(), x
     elif kind == "taili":
         _, type_index, table, index, args, at = term
         make = run.last(_registers(args, builder))
-        yield INDIRECT_TAIL, cost, run.take(), (f"table{table}_t{types(type_index)}", _value(index, builder), make, at)
+        name = f"table{table}_t{types(type_index)}"
+        yield INDIRECT_TAIL, cost, run.take(), (name, _value(index, builder), make, None, at)
     else:
         x = run.last(lambda: _target(term, builder, starts))
         yield BRANCH, cost, run.take(), x
@@ -504,42 +505,21 @@ class Machine:
                         left = namespace["fuel"]
                     continue
                 else:
-                    if kind == CALL:
+                    if kind == CALL or kind == TAIL:
                         i, make, into, at = x
                         args = make(r)
                         callee = codes[i]
                         if callee is None:
-                            callee = self._load(i)
-                            room = self.most_frames - under
-                            if callee is None:
-                                f = namespace[names[i]]
-                    elif kind == INDIRECT:
+                            f = namespace[names[i]]
+                    else:
                         table, index, make, into, at = x
                         args = make(r)
                         f = _element(namespace[table], index(r))
-                        j = stubs.get(f)
-                        callee = None
-                        if j is not None:
-                            callee = codes[j] or self._load(j)
-                            room = self.most_frames - under
-                    elif kind == TAIL:
-                        i, make, at = x
-                        args = make(r)
-                        callee = codes[i]
-                        if callee is None:
-                            callee = self._load(i)
-                            room = self.most_frames - under
-                            if callee is None:
-                                f = namespace[names[i]]
-                    else:
-                        table, index, make, at = x
-                        args = make(r)
-                        f = _element(namespace[table], index(r))
-                        j = stubs.get(f)
-                        callee = None
-                        if j is not None:
-                            callee = codes[j] or self._load(j)
-                            room = self.most_frames - under
+                        i = stubs.get(f)
+                        callee = None if i is None else codes[i]
+                    if callee is None and i is not None:
+                        callee = self._load(i)
+                        room = self.most_frames - under
                     if callee is not None:
                         if kind < TAIL:
                             if len(stack) >= room:
