@@ -266,8 +266,7 @@ _HOST = """
     return VALUE
 """
 # What is between CLAIM and `try` calls nothing, so that Ctrl-C does not come there.
-_LEAF = f"""
-    me = get_ident()
+_TAKE = """\
     state = process
     CLAIM
     if before:
@@ -277,8 +276,8 @@ _LEAF = f"""
     if guard.sharer or state.sharers:
         back_off(guard)
         return AGAIN
-    try:
-        state.mode = {border.KEPT}
+"""
+_CALL = """\
         CALL
     except Exception as e:
         error = translate(e, True)
@@ -291,6 +290,13 @@ _LEAF = f"""
         if guard.stopped is not None:
             revive(guard)
         if state.sharers:
+"""
+_LEAF = f"""
+    me = get_ident()
+{_TAKE}\
+    try:
+        state.mode = {border.KEPT}
+{_CALL}\
             hand_over(0)
         else:
             state.owner = 0
@@ -300,33 +306,14 @@ _LEAF = f"""
 _BODY = f"""
     me = get_ident()
     {"" if border._FREE_CALLS else "if me - _main: return AGAIN"}
-    state = process
-    CLAIM
-    if before:
-        return AGAIN
-    guard = self.guard
-    state.owner = guard.owner = me
-    if guard.sharer or state.sharers:
-        back_off(guard)
-        return AGAIN
+{_TAKE}\
     limit = 0
     try:
         limit = getrecursionlimit()
         if limit < self.limit:
             setrecursionlimit(self.limit)
         state.mode = {border.RAISED}
-        CALL
-    except Exception as e:
-        error = translate(e, True)
-        if error is None:
-            raise
-    else:
-        return VALUE
-    finally:
-        state.mode = guard.owner = 0
-        if guard.stopped is not None:
-            revive(guard)
-        if state.sharers:
+{_CALL}\
             hand_over(limit)
         else:
             try:
