@@ -317,6 +317,20 @@ def fuel_table(costs: FuelCosts) -> tuple[tuple[str, int], ...]:
 Preloads = Mapping[str, Module]  # by the names of the modules that they stand for
 
 
+Made = Callable[[Instance], object] | None
+
+
+def _instantiated(
+    module: Module, wasi: Wasi, engine: Engine, preloads: Preloads, limits: Limits, made: Made
+) -> Instance:
+    """The instance that a command line runs, after its preloads; `made` is called with it."""
+    imports = _preloaded(preloads, wasi, engine, limits)
+    instance = module.instantiate(imports, wasi=wasi, engine=engine, limits=limits)
+    if made is not None:
+        made(instance)
+    return instance
+
+
 def run_command(
     module: Module,
     args: Sequence[str],
@@ -326,7 +340,7 @@ def run_command(
     engine: Engine = DEFAULT_ENGINE,
     preloads: Preloads = MappingProxyType({}),
     limits: Limits = UNLIMITED,
-    made: Callable[[Instance], object] | None = None,
+    made: Made = None,
 ) -> int:
     """Run a WASI command: instantiate, call `_start`; return the exit code. `dirs` maps guest paths to host folders.
 
@@ -340,12 +354,7 @@ def run_command(
     wasi = Wasi(args=(module.name, *args), env=env, dirs=dirs, deterministic=limits.deterministic)
 
     def call() -> None:
-        instance = module.instantiate(
-            _preloaded(preloads, wasi, engine, limits), wasi=wasi, engine=engine, limits=limits
-        )
-        if made is not None:
-            made(instance)
-        instance.exports["_start"].once()
+        _instantiated(module, wasi, engine, preloads, limits, made).exports["_start"].once()
 
     try:
         deep_stack(call)
@@ -364,19 +373,14 @@ def run_entry(
     engine: Engine = DEFAULT_ENGINE,
     preloads: Preloads = MappingProxyType({}),
     limits: Limits = UNLIMITED,
-    made: Callable[[Instance], object] | None = None,
+    made: Made = None,
 ) -> tuple[object, ...]:
     """Instantiate, call `_initialize` if there is one, then export `entry`; return its results as a tuple. `made` is
     called with the instance before it runs."""
     wasi = Wasi(args=(module.name,), env=env, dirs=dirs, deterministic=limits.deterministic)
 
     def call() -> Any:
-        instance = module.instantiate(
-            _preloaded(preloads, wasi, engine, limits), wasi=wasi, engine=engine, limits=limits
-        )
-        if made is not None:
-            made(instance)
-        exports = instance.exports
+        exports = _instantiated(module, wasi, engine, preloads, limits, made).exports
         if entry != "_initialize":
             _initialize(module, exports)
         return exports[entry].once(*args)
@@ -395,7 +399,7 @@ def run_restored(
     *,
     engine: Engine = DEFAULT_ENGINE,
     limits: Limits = UNLIMITED,
-    made: Callable[[Instance], object] | None = None,
+    made: Made = None,
 ) -> tuple[tuple[object, ...], tuple[str, ...]]:
     """Go on with the instance of `module` that `data` is a snapshot of: with its suspended call, or by calling export
     `entry` (None: `_start`); results and their types. `limits.fuel` is how much it gets.
