@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import Call, Done
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -23,6 +25,23 @@ def _no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         m.setenv("POLYMERASE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         m.delenv("POLYMERASE_CACHE_SIZE", raising=False)
         yield
+
+
+@pytest.fixture
+def call(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Runs a command line of polymerase in this process, in an empty folder."""
+    from polymerase import cli
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(*argv: str | Path) -> Done:
+        with pytest.raises(SystemExit) as exit:
+            cli.main(list(map(str, argv)))
+        code = exit.value.code
+        assert isinstance(code, int)
+        return Done(code, *capfd.readouterr())
+
+    return call
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -36,8 +36,8 @@ from polymerase import (
     Table,
     TableType,
     Trap,
-    cli,
 )
+from tests.command import Call, Done
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "life.md"
@@ -121,30 +121,6 @@ def test_each_row_has_a_test_and_each_test_a_row() -> None:
 def test_each_name_stands_in_one_row() -> None:
     named = [name for _, line in rows() for name in re.findall(r"`([^`]*)`", line.split("|")[1])]
     assert [] == [name for name in set(named) if named.count(name) > 1]
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Call = Callable[..., Done]
-
-
-@pytest.fixture
-def call(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Run a command line of polymerase in this process, in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*argv: str | Path) -> Done:
-        with pytest.raises(SystemExit) as exit:
-            cli.main(list(map(str, argv)))
-        code = exit.value.code
-        assert isinstance(code, int)
-        return Done(code, *capfd.readouterr())
-
-    return call
 
 
 def python(*argv: str | Path, cwd: Path = ROOT) -> Done:

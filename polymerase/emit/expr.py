@@ -11,6 +11,9 @@ unsigned one, the signed one, or the signed one if it is free (the view through 
 
 Operations without a spelling here call the function of the runtime that has their name. Evaluation stays left to
 right; an operand is written twice only when it is a local or a constant, or named by `:=` right before.
+
+Longer than most files: one class whose methods call each other for every operand. What stands alone is in `build.py`
+and `ints.py`.
 """
 
 from __future__ import annotations

@@ -202,7 +202,7 @@ class _Cache:
             self.path = cache_from_source(source)[: -len("pyc")] + "functions"
             with open(self.path, "rb") as f:
                 self.data = f.read()
-        except (NotImplementedError, OSError):
+        except (NotImplementedError, OSError):  # a Python that keeps no bytecode; no file
             return
         at = 0
         while at < len(self.data):

@@ -9,13 +9,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from polymerase import cli
 from polymerase.emit import package
 from polymerase.version import __version__
+from tests.command import Call, Done
 
 MATH = r"""
 (module
@@ -59,30 +58,6 @@ SPIN = r"""
     (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
     (loop (br 0))))
 """
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Call = Callable[..., Done]
-
-
-@pytest.fixture
-def call(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Run a command line in this process, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*argv: str | Path) -> Done:
-        with pytest.raises(SystemExit) as exit:
-            cli.main(list(map(str, argv)))
-        code = exit.value.code
-        assert isinstance(code, int)
-        return Done(code, *capfd.readouterr())
-
-    return call
 
 
 @pytest.fixture
